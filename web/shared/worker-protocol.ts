@@ -1,0 +1,45 @@
+import type { Catalog } from '../../protocol/catalog.ts';
+import type { EngineStatus } from '../../protocol/device.ts';
+import type { SerializedError } from '../../protocol/errors.ts';
+import type { GenerationParams } from '../../protocol/generation.ts';
+import type { GenerationSummary } from '../../protocol/job.ts';
+import type { GeneratedImage, GenerationProgress, RelayStatus } from './engine.ts';
+
+/** How the page starts the worker; sent once, first. */
+export interface EngineConfig {
+  /** Root of the page with a trailing slash: models and the runtime's files lie below it. */
+  readonly baseUrl: string;
+  /** Relay to attach to, or null for a page without a bridge. */
+  readonly relay: { readonly url: string; readonly tokenUrl: string } | null;
+  /** `auto`, `webgpu`, `wasm`, or part of an adapter's name. */
+  readonly device: string;
+  readonly precision: 'auto' | 'fp32' | 'fp16' | 'q8' | 'q4';
+  /** Checkpoint to load at start, null for none. */
+  readonly checkpoint: string | null;
+  readonly appVersion: string;
+}
+
+/** Page to worker. Every `id` is answered by one `reply` or `failure`. */
+export type WorkerRequest =
+  | { readonly type: 'start'; readonly config: EngineConfig }
+  | { readonly type: 'load-checkpoint'; readonly id: number; readonly name: string }
+  | { readonly type: 'unload-checkpoint'; readonly id: number }
+  | { readonly type: 'refresh-models'; readonly id: number }
+  | { readonly type: 'generate'; readonly id: number; readonly params: GenerationParams }
+  /** Aborts the request with that id. */
+  | { readonly type: 'cancel'; readonly id: number }
+  | { readonly type: 'skip' }
+  | { readonly type: 'interrupt' }
+  | { readonly type: 'close' };
+
+/** Worker to page. Bytes of pictures are transferred. */
+export type WorkerMessage =
+  | { readonly type: 'ready' }
+  | { readonly type: 'status'; readonly status: EngineStatus }
+  | { readonly type: 'relay-status'; readonly status: RelayStatus }
+  | { readonly type: 'catalog'; readonly catalog: Catalog }
+  | { readonly type: 'progress'; readonly id: number; readonly progress: GenerationProgress }
+  | { readonly type: 'image'; readonly id: number; readonly image: GeneratedImage }
+  | { readonly type: 'preview'; readonly id: number; readonly bytes: Uint8Array<ArrayBuffer> }
+  | { readonly type: 'reply'; readonly id: number; readonly summary: GenerationSummary | null }
+  | { readonly type: 'failure'; readonly id: number; readonly error: SerializedError };
