@@ -1,4 +1,6 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
+import { modelIndexPlugin } from './tools/lib/model-index.mjs';
 
 // Cross-origin isolation gives the wasm provider its threads; the bridge sends the same headers.
 const isolation = {
@@ -11,6 +13,7 @@ export default defineConfig({
   base: './',
   root: 'web/page',
   publicDir: '../../public',
+  plugins: [modelIndexPlugin(fileURLToPath(new URL('public/models', import.meta.url)))],
   build: {
     outDir: '../../dist',
     emptyOutDir: true,

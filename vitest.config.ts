@@ -1,8 +1,11 @@
 import { defineConfig } from 'vitest/config';
+import { CountReporter } from './tools/lib/count-reporter.mjs';
 
-// Two projects: pure logic in Node; what needs a browser is driven from test/browser and test/e2e.
 export default defineConfig({
   test: {
+    // The last line of a run is the count that CI reads.
+    reporters: ['default', new CountReporter()],
+    maxWorkers: 2,
     projects: [
       {
         test: {
@@ -10,6 +13,17 @@ export default defineConfig({
           environment: 'node',
           include: ['test/{protocol,compiler,engine,bridge,page,tools}/**/*.test.{ts,tsx}'],
           testTimeout: 60_000,
+        },
+      },
+      {
+        // The whole path: HTTP, the built bridge, the built page in a real Chromium, pixels.
+        test: {
+          name: 'e2e',
+          environment: 'node',
+          include: ['test/e2e/**/*.test.ts'],
+          testTimeout: 240_000,
+          hookTimeout: 240_000,
+          fileParallelism: false,
         },
       },
     ],
