@@ -1,0 +1,77 @@
+import { serializeError } from '../../protocol/errors.ts';
+import type { EngineConfig, WorkerMessage, WorkerRequest } from '../shared/worker-protocol.ts';
+import { createLocalEngine, type LocalEngine } from './local-engine.ts';
+import { connectRelay, type RelayClient } from './relay-client.ts';
+
+/** Entry of the engine worker: wires the page's messages to the engine, and the engine to the relay. */
+
+type Call = Exclude<Extract<WorkerRequest, { id: number }>, { type: 'cancel' }>;
+
+let engine: LocalEngine | null = null;
+let relay: RelayClient | null = null;
+const aborts = new Map<number, AbortController>();
+
+function send(message: WorkerMessage, transfer: Transferable[] = []): void {
+  postMessage(message, { transfer });
+}
+
+async function start(config: EngineConfig): Promise<void> {
+  engine = createLocalEngine(config);
+  engine.onStatus((status) => send({ type: 'status', status }));
+  engine.onCatalog((catalog) => send({ type: 'catalog', catalog }));
+  relay = connectRelay({ engine, relay: config.relay, appVersion: config.appVersion });
+  relay.onStatus((status) => send({ type: 'relay-status', status }));
+  send({ type: 'ready' });
+  // A tab that waits for another tab of its profile leaves the device alone until its turn comes.
+  await relay.elected;
+  await engine.activate();
+}
+
+async function perform(call: Call, target: LocalEngine, signal: AbortSignal) {
+  const { id } = call;
+  switch (call.type) {
+    case 'load-checkpoint':
+      await target.loadCheckpoint(call.name, { signal });
+      return null;
+    case 'unload-checkpoint':
+      await target.unloadCheckpoint();
+      return null;
+    case 'refresh-models':
+      await target.refreshModels();
+      return null;
+    case 'generate':
+      return target.generate(call.params, {
+        signal,
+        onProgress: (progress) => send({ type: 'progress', id, progress }),
+        onImage: (image) => send({ type: 'image', id, image }, [image.bytes.buffer]),
+        onPreview: (bytes) => send({ type: 'preview', id, bytes }, [bytes.buffer]),
+      });
+  }
+}
+
+async function answer(call: Call, target: LocalEngine): Promise<void> {
+  const abort = new AbortController();
+  aborts.set(call.id, abort);
+  try {
+    send({ type: 'reply', id: call.id, summary: await perform(call, target, abort.signal) });
+  } catch (error) {
+    send({ type: 'failure', id: call.id, error: serializeError(error) });
+  } finally {
+    aborts.delete(call.id);
+  }
+}
+
+async function close(): Promise<void> {
+  await relay?.close();
+  await engine?.close();
+  self.close();
+}
+
+addEventListener('message', ({ data }: MessageEvent<WorkerRequest>) => {
+  if (data.type === 'start') void start(data.config);
+  else if (data.type === 'close') void close();
+  else if (data.type === 'cancel') aborts.get(data.id)?.abort();
+  else if (data.type === 'skip') engine?.skip();
+  else if (data.type === 'interrupt') engine?.interrupt();
+  else if (engine) void answer(data, engine);
+});
