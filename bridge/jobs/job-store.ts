@@ -1,0 +1,89 @@
+import type { SerializedError } from '../../protocol/errors.ts';
+import type { GenerationParams } from '../../protocol/generation.ts';
+import type { GenerationSummary, JobEvent, JobImage } from '../../protocol/job.ts';
+
+/** A job as it is accepted. */
+export interface NewJob {
+  readonly jobId: string;
+  readonly client: string;
+  readonly key: string | null;
+  readonly params: GenerationParams;
+  readonly saveImages: boolean;
+}
+
+/** The right to one attempt at a job. Frames and writes that name another attempt are late. */
+export interface Lease {
+  readonly jobId: string;
+  readonly attempt: number;
+}
+
+/** One job as the store has it. Finished jobs keep their parameters without the pictures sent along. */
+export interface JobRecord extends NewJob {
+  readonly state: 'waiting' | 'running' | 'finished' | 'failed';
+  /** Attempts handed out so far; the running one's number while running. */
+  readonly attempt: number;
+  /** Attempts that ended because their engine was lost. */
+  readonly lostAttempts: number;
+  /** Milliseconds since the epoch. */
+  readonly acceptedAt: number;
+  readonly startedAt: number | null;
+  readonly endedAt: number | null;
+  readonly error: SerializedError | null;
+}
+
+/** A finished job's pictures, as they are kept for a day. */
+export interface StoredResult {
+  readonly jobId: string;
+  readonly images: readonly JobImage[];
+  readonly summary: GenerationSummary;
+  /** Where each picture was saved; null where it was not wanted or not possible. */
+  readonly savedAs: readonly (string | null)[];
+}
+
+/** What others may want to know the moment it happens; crosses processes where the store does. */
+export type StoreEvent =
+  /** A job is waiting to be taken. */
+  | { readonly type: 'available'; readonly jobId: string }
+  /** A job has its one outcome. */
+  | { readonly type: 'ended'; readonly jobId: string }
+  /** Whoever runs the job should end it (`interrupt`) or drop the present picture (`skip`). */
+  | { readonly type: 'cancel'; readonly jobId: string; readonly mode: 'interrupt' | 'skip' }
+  | { readonly type: 'progress'; readonly event: JobEvent };
+
+/** How often an attempt may be lost before the job counts as the cause. */
+export const MAX_LOST_ATTEMPTS = 3;
+
+/**
+ * The queue's contract: the same verbs for the embedded store and for a shared one. Writes are
+ * guarded: of all attempts and late results, the first that ends a job is its outcome.
+ */
+export interface JobStore {
+  /** Accepts a job; durable once resolved. Rejects with `busy` when the queue is full. */
+  add(job: NewJob): Promise<JobRecord>;
+  /** Leases the oldest waiting job to an engine, or null. */
+  take(): Promise<JobRecord | null>;
+  /** Renews a lease after a reconnect: true when that very attempt may go on. */
+  resume(lease: Lease): Promise<boolean>;
+  /** An attempt's engine is lost: the job waits again at the front, or fails when it was lost too often. */
+  release(lease: Lease, cause: SerializedError): Promise<'waiting' | 'failed' | 'stale'>;
+  /** Ends an open job with pictures; false when it already had its outcome. Durable once resolved. */
+  complete(
+    result: Omit<StoredResult, 'savedAs'>,
+    save: (at: Date, isRedo: boolean) => Promise<readonly (string | null)[]>,
+  ): Promise<StoredResult | null>;
+  /** Ends an open job with an error; false when it already had its outcome. */
+  fail(jobId: string, error: SerializedError): Promise<boolean>;
+  /** Asks whoever runs the job to stop; does nothing for jobs that do not run. */
+  cancel(jobId: string, mode: 'interrupt' | 'skip'): void;
+  /** Tells everybody of an event of a running job. */
+  publish(event: JobEvent): void;
+  get(jobId: string): JobRecord | null;
+  /** Waiting and running jobs, oldest first. */
+  open(): readonly JobRecord[];
+  /** Ended jobs of the last day, newest first. */
+  ended(): readonly JobRecord[];
+  result(jobId: string): Promise<StoredResult | null>;
+  onEvent(listener: (event: StoreEvent) => void): () => void;
+  /** Writes what is pending and releases the files; safe to call twice. */
+  close(): Promise<void>;
+}
