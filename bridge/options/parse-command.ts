@@ -1,0 +1,253 @@
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { isAbsolute, join, parse, resolve } from 'node:path';
+import { GENERATION_LIMITS, MAX_RANDOM_SEED } from '../../protocol/generation.ts';
+import { SAMPLERS, SCHEDULERS } from '../../protocol/samplers.ts';
+import { EASEL_VERSION } from '../../protocol/version.ts';
+import { LOG_LEVELS } from '../log.ts';
+import { type FlagValues, readFlags } from './flag-reader.ts';
+import { FLAGS } from './flag-table.ts';
+import { helpText } from './help.ts';
+import {
+  type BridgeOptions,
+  type Command,
+  type Credential,
+  type EngineOptions,
+  type ModelFolders,
+  type PictureOptions,
+  UsageError,
+} from './options.ts';
+
+/** What the command line is read against; tests hand in their own. */
+export interface Surroundings {
+  readonly cwd?: string;
+  readonly platform?: NodeJS.Platform;
+  readonly home?: string;
+  readonly env?: Readonly<Record<string, string | undefined>>;
+}
+
+/** The platform's place for an application's data. */
+export function defaultDataFolder({
+  platform = process.platform,
+  home = homedir(),
+  env = process.env,
+}: Surroundings = {}): string {
+  if (platform === 'win32')
+    return join(env.LOCALAPPDATA ?? join(home, 'AppData', 'Local'), 'Easel');
+  if (platform === 'darwin') return join(home, 'Library', 'Application Support', 'Easel');
+  const xdg = env.XDG_DATA_HOME;
+  return join(xdg && isAbsolute(xdg) ? xdg : join(home, '.local', 'share'), 'easel');
+}
+
+/** `user:pass` pairs; only the first colon splits, so that passwords may hold colons. */
+function credential(text: string, flag: string): Credential {
+  const colon = text.indexOf(':');
+  if (colon < 1 || colon === text.length - 1) {
+    throw new UsageError(`${flag} takes USER:PASS with neither part empty.`);
+  }
+  return { user: text.slice(0, colon), password: text.slice(colon + 1) };
+}
+
+function readCredentials(flags: FlagValues, cwd: string): Credential[] {
+  const given = flags.list('api-auth').map((text) => credential(text, '--api-auth'));
+  if (flags.has('api-auth') && given.length === 0) {
+    throw new UsageError('--api-auth takes USER:PASS with neither part empty.');
+  }
+  const file = flags.text('api-auth-file');
+  if (file === undefined) return given;
+  let text: string;
+  try {
+    text = readFileSync(resolve(cwd, file), 'utf8');
+  } catch {
+    throw new UsageError(`--api-auth-file: ${file} cannot be read.`);
+  }
+  const listed = text
+    .split(/\r?\n/)
+    .map((row) => row.trim())
+    .filter((row) => row !== '' && !row.startsWith('#'))
+    .map((row) => credential(row, '--api-auth-file'));
+  if (listed.length === 0)
+    throw new UsageError(`--api-auth-file: ${file} holds no USER:PASS line.`);
+  return [...given, ...listed];
+}
+
+function readTls(flags: FlagValues, cwd: string): BridgeOptions['tls'] {
+  const cert = flags.text('tls-certfile');
+  const key = flags.text('tls-keyfile');
+  if (cert === undefined && key === undefined) return null;
+  if (cert === undefined || key === undefined) {
+    throw new UsageError('--tls-certfile and --tls-keyfile go together.');
+  }
+  for (const [flag, file] of [
+    ['--tls-certfile', cert],
+    ['--tls-keyfile', key],
+  ] as const) {
+    if (!existsSync(resolve(cwd, file))) throw new UsageError(`${flag}: there is no file ${file}.`);
+  }
+  return { certFile: resolve(cwd, cert), keyFile: resolve(cwd, key) };
+}
+
+function readFolders(flags: FlagValues, dataFolder: string, cwd: string): ModelFolders {
+  const models = resolve(cwd, flags.text('models-dir') ?? join(dataFolder, 'models'));
+  const at = (
+    flag: 'ckpt-dir' | 'lora-dir' | 'vae-dir' | 'embeddings-dir' | 'esrgan-models-path',
+    folder: string,
+  ) => {
+    const given = flags.text(flag);
+    if (given === undefined) return join(models, folder);
+    const path = resolve(cwd, given);
+    if (existsSync(path) && !statSync(path).isDirectory()) {
+      throw new UsageError(`--${flag}: ${given} is a file; name the folder that holds it.`);
+    }
+    return path;
+  };
+  return {
+    checkpoint: at('ckpt-dir', 'Stable-diffusion'),
+    lora: at('lora-dir', 'Lora'),
+    vae: at('vae-dir', 'VAE'),
+    embedding: at('embeddings-dir', 'embeddings'),
+    esrgan: at('esrgan-models-path', 'ESRGAN'),
+    controlnet: join(models, 'ControlNet'),
+    taesd: join(models, 'VAE-approx'),
+  };
+}
+
+/** `--ckpt` names a model, or a file or folder on this machine whose stem is then the name. */
+function readCheckpoint(
+  flags: FlagValues,
+  cwd: string,
+): { name: string | null; path: string | null } {
+  const text = flags.text('ckpt');
+  if (text === undefined || text === '') return { name: null, path: null };
+  const path = resolve(cwd, text);
+  const looksLikePath = /[\\/]|\.(safetensors|ckpt|pt|pth|bin)$/i.test(text);
+  if (!looksLikePath) return { name: text, path: null };
+  if (existsSync(path)) {
+    if (/\.(ckpt|pt|pth|bin)$/i.test(path)) {
+      throw new UsageError(
+        `--ckpt: ${text} is a pickle file, which can run code when opened; convert it to safetensors first.`,
+      );
+    }
+    return { name: statSync(path).isDirectory() ? parse(path).base : parse(path).name, path };
+  }
+  if (/\.(safetensors|ckpt)$/i.test(text) && !/[\\/]/.test(text)) {
+    return { name: parse(text).name, path: null };
+  }
+  throw new UsageError(
+    `--ckpt: there is no file or folder ${text}. Put the model into --models-dir and give its name, or give a path.`,
+  );
+}
+
+function readEngine(flags: FlagValues, checkpoint: string | null): EngineOptions {
+  const idle = flags.number('unload-idle', 0, { min: 0, max: 100_000, isWhole: false });
+  return {
+    device: flags.text('device') || 'auto',
+    precision: flags.choice('precision', ['auto', 'fp16', 'fp32', 'q8', 'q4'], 'auto'),
+    checkpoint,
+    allocator: flags.choice('device-allocator', ['caching', 'simple', 'disabled'], 'caching'),
+    unloadIdleMinutes: idle === 0 ? null : idle,
+  };
+}
+
+function readOptions(flags: FlagValues, surroundings: Surroundings): BridgeOptions {
+  const cwd = surroundings.cwd ?? process.cwd();
+  const dataFolder = resolve(cwd, flags.text('data-dir') ?? defaultDataFolder(surroundings));
+  const credentials = readCredentials(flags, cwd);
+  const listen = flags.has('listen') ? flags.text('listen') || '0.0.0.0' : null;
+  if (listen !== null && credentials.length === 0) {
+    throw new UsageError(
+      '--listen opens Easel to the network, so it needs a password: add --api-auth USER:PASS or --api-auth-file FILE.',
+    );
+  }
+  const { name, path } = readCheckpoint(flags, cwd);
+  return {
+    port: flags.number('port', 7860, { min: 0, max: 65_535 }),
+    listen,
+    tls: readTls(flags, cwd),
+    credentials,
+    origins: flags.list('cors-allow-origins'),
+    hasDefaultOrigins: !flags.isOn('no-default-origins'),
+    allowsNullOrigin: flags.isOn('cors-allow-null-origin'),
+    hosts: flags.list('allow-host'),
+    printLinks: flags.isOn('print-links'),
+    browser: flags.choice('browser', ['auto', 'open', 'headless', 'none'], 'auto'),
+    engine: readEngine(flags, name),
+    folders: readFolders(flags, dataFolder, cwd),
+    checkpointPath: path,
+    outputFolder: resolve(cwd, flags.text('output-dir') ?? join(dataFolder, 'generated_imgs')),
+    outputFormat: flags.choice('output-img-format', ['png', 'jpg', 'webp'], 'png'),
+    savesMetadata: flags.isOn('save-metadata-to-json'),
+    saveImages: flags.choice('save-images', ['all', 'requested'], 'all'),
+    queueSize: flags.number('queue-size', 64, { min: 1, max: 10_000 }),
+    engineWaitMs: flags.number('engine-wait', 30, { min: 0, max: 86_400, isWhole: false }) * 1000,
+    finishOrphans: flags.isOn('finish-orphans'),
+    dataFolder,
+    logLevel: flags.choice('log-level', LOG_LEVELS, 'info'),
+  };
+}
+
+function findNamed<T extends { readonly name: string }>(
+  entries: readonly (T & { readonly aliases: readonly string[] | null; readonly label?: string })[],
+  text: string,
+  flag: string,
+): T['name'] {
+  const wanted = text.toLowerCase();
+  const found = entries.find((entry) =>
+    [entry.name, entry.label ?? '', ...(entry.aliases ?? [])].some(
+      (name) => name.toLowerCase() === wanted,
+    ),
+  );
+  if (found) return found.name;
+  throw new UsageError(
+    `--${flag}: "${text}" is not known. Known are: ${entries.map((entry) => entry.name).join(', ')}.`,
+  );
+}
+
+function readPicture(flags: FlagValues, options: BridgeOptions, cwd: string): PictureOptions {
+  const { maxSteps, minSide, maxSide } = GENERATION_LIMITS;
+  const side = { min: minSide, max: maxSide };
+  const seed = flags.number('seed', -1, { min: -1, max: Number.MAX_SAFE_INTEGER });
+  const out = resolve(cwd, flags.text('out') ?? `easel.${options.outputFormat}`);
+  const extension = parse(out).ext.toLowerCase();
+  const isJpg = extension === '.jpg' || extension === '.jpeg';
+  if (!isJpg && !['', '.png', '.webp'].includes(extension)) {
+    throw new UsageError(`--out: ${extension} is none of .png, .jpg and .webp.`);
+  }
+  return {
+    out,
+    params: {
+      mode: 'txt2img',
+      prompt: flags.text('prompt') ?? '',
+      negativePrompt: flags.text('negative-prompt') ?? '',
+      steps: flags.number('steps', 20, { min: 1, max: maxSteps }),
+      seed: seed === -1 ? Math.floor(Math.random() * MAX_RANDOM_SEED) : seed,
+      width: flags.number('width', 512, side),
+      height: flags.number('height', 512, side),
+      guidanceScale: flags.number('cfg-scale', 7, { min: 0, max: 100, isWhole: false }),
+      sampler: findNamed(SAMPLERS, flags.text('sampler') ?? 'Euler', 'sampler'),
+      scheduler: findNamed(SCHEDULERS, flags.text('scheduler') ?? 'automatic', 'scheduler'),
+      checkpoint: options.engine.checkpoint,
+      outputFormat: isJpg ? 'jpg' : extension === '.webp' ? 'webp' : 'png',
+    },
+  };
+}
+
+/** Reads a command line (without node and script). Throws `UsageError` with one sentence. */
+export function parseCommand(argv: readonly string[], surroundings: Surroundings = {}): Command {
+  const flags = readFlags(argv);
+  if (flags.isOn('help')) return { type: 'print', text: helpText() };
+  if (flags.isOn('version')) return { type: 'print', text: `Easel ${EASEL_VERSION}` };
+  const options = readOptions(flags, surroundings);
+  if (flags.isOn('clear-cache')) return { type: 'clear-cache', options };
+  if (flags.has('prompt')) {
+    const picture = readPicture(flags, options, surroundings.cwd ?? process.cwd());
+    return { type: 'picture', options, picture };
+  }
+  for (const flag of FLAGS) {
+    const [name] = flag.names;
+    if (flag.group === 'One picture, then exit' && flags.has(name)) {
+      throw new UsageError(`--${name} goes with --prompt TEXT. Requests bring their own settings.`);
+    }
+  }
+  return { type: 'serve', options };
+}
