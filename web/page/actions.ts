@@ -1,0 +1,146 @@
+import { batch } from '@preact/signals';
+import { isAbortError, serializeError } from '../../protocol/errors.ts';
+import type { Engine, GeneratedImage } from '../shared/engine.ts';
+import { toGenerationParams } from './form.ts';
+import { type Picture, toPicture } from './picture.ts';
+import { type AppState, setFields } from './state.ts';
+
+/** What actions need beside the state; `keepPicture` stores a picture in the gallery. */
+export interface ActionContext {
+  readonly state: AppState;
+  readonly engine: Engine;
+  readonly keepPicture?: (picture: Picture) => void;
+  readonly now?: () => Date;
+  readonly drawSeed?: () => number;
+}
+
+/** Mirrors what the engine says into the state; returns the unsubscriber. */
+export function followEngine(state: AppState, engine: Engine): () => void {
+  const unsubscribers = [
+    engine.onStatus((status) => {
+      state.status.value = status;
+    }),
+    engine.onRelayStatus((status) => {
+      state.relay.value = status;
+    }),
+    engine.onCatalog((catalog) => {
+      state.catalog.value = catalog;
+    }),
+  ];
+  return () => {
+    for (const unsubscribe of unsubscribers) unsubscribe();
+  };
+}
+
+/** Runs the job that the form describes, unless one runs already or a field is wrong. */
+export async function startGeneration(context: ActionContext): Promise<void> {
+  const { state, engine } = context;
+  if (state.job.value) return;
+  const draw = context.drawSeed;
+  const result = toGenerationParams(state.formValues.value, draw ? { draw } : {});
+  if ('problems' in result) {
+    state.fieldProblems.value = result.problems;
+    return;
+  }
+  const { params } = result;
+  const abort = new AbortController();
+  batch(() => {
+    state.job.value = { params, abort, isStopping: false };
+    state.fieldProblems.value = {};
+    state.problem.value = null;
+    state.progress.value = null;
+    state.preview.value = null;
+    state.summary.value = null;
+    state.pictures.value = [];
+    state.selectedIndex.value = 0;
+  });
+  const addImage = (image: GeneratedImage) => {
+    const picture = toPicture(image, params, {
+      checkpoint: state.status.value.checkpoint,
+      now: context.now?.() ?? new Date(),
+    });
+    batch(() => {
+      state.preview.value = null;
+      state.pictures.value = [...state.pictures.value, picture];
+    });
+    context.keepPicture?.(picture);
+  };
+  try {
+    state.summary.value = await engine.generate(params, {
+      signal: abort.signal,
+      onProgress: (progress) => {
+        state.progress.value = progress;
+      },
+      onImage: addImage,
+      onPreview: (bytes) => {
+        if (state.showsPreview.value) state.preview.value = new Blob([bytes]);
+      },
+    });
+  } catch (error) {
+    if (!isAbortError(error)) state.problem.value = serializeError(error);
+  } finally {
+    batch(() => {
+      state.job.value = null;
+      state.progress.value = null;
+      state.preview.value = null;
+    });
+  }
+}
+
+/** Ends the job after the present step; asked a second time, at once. Finished pictures stay. */
+export function interruptGeneration({ state, engine }: ActionContext): void {
+  const job = state.job.value;
+  if (!job) return;
+  if (job.isStopping) {
+    job.abort.abort();
+    return;
+  }
+  state.job.value = { ...job, isStopping: true };
+  engine.interrupt();
+}
+
+/** Drops the picture being made and goes on with the next one of the job. */
+export function skipPicture({ state, engine }: ActionContext): void {
+  if (state.job.value) engine.skip();
+}
+
+/** Chooses a checkpoint and brings it into memory, so that the next picture starts at once. */
+export async function chooseCheckpoint(context: ActionContext, name: string): Promise<void> {
+  const { state, engine } = context;
+  setFields(state, { checkpoint: name });
+  state.checkpointProblem.value = null;
+  if (name === '') return;
+  try {
+    await engine.loadCheckpoint(name);
+  } catch (error) {
+    // A choice made since then has its own outcome.
+    if (state.form.checkpoint.value === name && !isAbortError(error)) {
+      state.checkpointProblem.value = serializeError(error);
+    }
+  }
+}
+
+/** Gives the device's memory back. */
+export async function unloadCheckpoint({ state, engine }: ActionContext): Promise<void> {
+  state.engineProblem.value = null;
+  try {
+    await engine.unloadCheckpoint();
+  } catch (error) {
+    state.engineProblem.value = serializeError(error);
+  }
+}
+
+export function swapSizes(state: AppState): void {
+  const { width, height } = state.form;
+  setFields(state, { width: height.value, height: width.value });
+}
+
+/** Puts the seed of the picture on show into the form. */
+export function reuseSeed(state: AppState): void {
+  const picture = state.pictures.value[state.selectedIndex.value];
+  if (picture) setFields(state, { seed: String(picture.info.seed) });
+}
+
+export function randomSeed(state: AppState): void {
+  setFields(state, { seed: '-1' });
+}

@@ -1,0 +1,118 @@
+import { z } from 'zod';
+import {
+  GENERATION_LIMITS,
+  type GenerationParams,
+  generationParams,
+  MAX_RANDOM_SEED,
+} from '../../protocol/generation.ts';
+import { SAMPLER_NAMES, SCHEDULER_NAMES } from '../../protocol/samplers.ts';
+
+/**
+ * The Create form as it is typed: numbers stay text until Generate, so that a half-typed or wrong
+ * value is shown, stored and explained, never silently replaced.
+ */
+export const formValues = z.object({
+  prompt: z.string().max(GENERATION_LIMITS.maxPromptCharacters).catch(''),
+  negativePrompt: z.string().max(GENERATION_LIMITS.maxPromptCharacters).catch(''),
+  steps: z.string().max(30).catch('20'),
+  guidanceScale: z.string().max(30).catch('5'),
+  width: z.string().max(30).catch('512'),
+  height: z.string().max(30).catch('512'),
+  /** -1 draws a new seed for every job. */
+  seed: z.string().max(30).catch('-1'),
+  batchSize: z.string().max(30).catch('1'),
+  batchCount: z.string().max(30).catch('1'),
+  sampler: z.enum(SAMPLER_NAMES).catch('Euler'),
+  scheduler: z.enum(SCHEDULER_NAMES).catch('automatic'),
+  /** Empty: the checkpoint in use. */
+  checkpoint: z.string().max(1000).catch(''),
+});
+export type FormValues = z.infer<typeof formValues>;
+export type FieldName = keyof FormValues;
+
+export const FORM_DEFAULTS: FormValues = formValues.parse({});
+
+/** Why a field cannot be used; the page turns it into a sentence. */
+export type FieldProblem =
+  | { readonly type: 'whole-number'; readonly min: number; readonly max: number }
+  | { readonly type: 'number'; readonly min: number; readonly max: number }
+  | { readonly type: 'too-long'; readonly max: number };
+export type FieldProblems = Partial<Record<FieldName, FieldProblem>>;
+
+interface NumberRule {
+  readonly min: number;
+  readonly max: number;
+  readonly isWhole: boolean;
+}
+
+const { minSide, maxSide, maxSteps, maxBatchSize, maxBatchCount } = GENERATION_LIMITS;
+
+/** Limits of the number fields; the ones that hold for every request (protocol/generation.ts). */
+export const NUMBER_RULES = {
+  steps: { min: 1, max: maxSteps, isWhole: true },
+  guidanceScale: { min: 0, max: 100, isWhole: false },
+  width: { min: minSide, max: maxSide, isWhole: true },
+  height: { min: minSide, max: maxSide, isWhole: true },
+  seed: { min: -1, max: Number.MAX_SAFE_INTEGER, isWhole: true },
+  batchSize: { min: 1, max: maxBatchSize, isWhole: true },
+  batchCount: { min: 1, max: maxBatchCount, isWhole: true },
+} as const satisfies Partial<Record<FieldName, NumberRule>>;
+export type NumberField = keyof typeof NUMBER_RULES;
+
+export const NUMBER_FIELDS = Object.keys(NUMBER_RULES) as readonly NumberField[];
+
+/** The number in a field, or what is wrong with it. */
+export function readNumber(field: NumberField, text: string): number | FieldProblem {
+  const { min, max, isWhole } = NUMBER_RULES[field];
+  const value = text.trim() === '' ? Number.NaN : Number(text);
+  const isFine = value >= min && value <= max && (!isWhole || Number.isInteger(value));
+  return isFine ? value : { type: isWhole ? 'whole-number' : 'number', min, max };
+}
+
+/** Everything that is wrong with a form; empty when a job can be made of it. */
+export function findProblems(values: FormValues): FieldProblems {
+  const problems: FieldProblems = {};
+  for (const field of NUMBER_FIELDS) {
+    const value = readNumber(field, values[field]);
+    if (typeof value !== 'number') problems[field] = value;
+  }
+  for (const field of ['prompt', 'negativePrompt'] as const) {
+    const max = GENERATION_LIMITS.maxPromptCharacters;
+    if (values[field].length > max) problems[field] = { type: 'too-long', max };
+  }
+  return problems;
+}
+
+/** A uniformly drawn seed, as A1111 draws it for -1. */
+export function drawSeed(): number {
+  const [word = 0] = crypto.getRandomValues(new Uint32Array(1));
+  // 2^32 values onto MAX_RANDOM_SEED + 1: the two left over fold back onto 0 and 1.
+  return word % (MAX_RANDOM_SEED + 1);
+}
+
+/** Makes a job of a form, drawing seeds where asked to; or says which fields are wrong. */
+export function toGenerationParams(
+  values: FormValues,
+  { draw = drawSeed }: { draw?: () => number } = {},
+): { params: GenerationParams } | { problems: FieldProblems } {
+  const problems = findProblems(values);
+  if (Object.keys(problems).length > 0) return { problems };
+  const seed = Number(values.seed);
+  return {
+    params: generationParams.parse({
+      prompt: values.prompt,
+      negativePrompt: values.negativePrompt,
+      steps: Number(values.steps),
+      guidanceScale: Number(values.guidanceScale),
+      width: Number(values.width),
+      height: Number(values.height),
+      seed: seed < 0 ? draw() : seed,
+      subseed: draw(),
+      batchSize: Number(values.batchSize),
+      batchCount: Number(values.batchCount),
+      sampler: values.sampler,
+      scheduler: values.scheduler,
+      checkpoint: values.checkpoint === '' ? null : values.checkpoint,
+    }),
+  };
+}

@@ -1,0 +1,70 @@
+import './jitless.ts';
+import { effect } from '@preact/signals';
+import { render } from 'preact';
+import { followEngine } from './actions.ts';
+import { createEngineClient } from './engine-client.ts';
+import { ensureIsolation, isolationBrowser } from './isolation.ts';
+import { loadSettings, saveSettings } from './settings.ts';
+import { baseUrlOf, detectServer, engineConfigOf } from './startup.ts';
+import { type AppState, createAppState, VIEWS, type View } from './state.ts';
+import { language, t } from './strings/strings.ts';
+import { applyTheme } from './theme.ts';
+import { App } from './ui/app.tsx';
+
+/** Keeps the view and the address's fragment the same, so that Back works and views can be linked. */
+function followAddress(state: AppState): void {
+  const read = () => {
+    const wanted = location.hash.slice(1);
+    state.view.value = (VIEWS as readonly string[]).includes(wanted) ? (wanted as View) : 'create';
+  };
+  addEventListener('hashchange', read);
+  read();
+}
+
+function persistSettings(state: AppState): void {
+  let timer: ReturnType<typeof setTimeout> | null = null;
+  const write = () => {
+    if (timer !== null) clearTimeout(timer);
+    timer = null;
+    state.keepsSettings.value = saveSettings(state.settings.peek());
+  };
+  let isFirst = true;
+  effect(() => {
+    void state.settings.value;
+    if (isFirst) {
+      isFirst = false;
+      return;
+    }
+    if (timer !== null) clearTimeout(timer);
+    timer = setTimeout(write, 400);
+  });
+  // A tab that closes within the delay must not lose what was typed last.
+  addEventListener('pagehide', () => {
+    if (timer !== null) write();
+  });
+}
+
+async function main(): Promise<void> {
+  document.documentElement.lang = language;
+  const state = createAppState(loadSettings());
+  effect(() => applyTheme(state.theme.value));
+  const root = document.getElementById('app');
+  if (!root) throw new Error('index.html has no #app');
+
+  const baseUrl = baseUrlOf(document.baseURI);
+  const server = await detectServer(baseUrl);
+  const needsHeaders = server.kind === 'static';
+  if (needsHeaders && (await ensureIsolation(isolationBrowser(), new URL('sw.js', baseUrl).href))) {
+    root.textContent = t.starting;
+    return;
+  }
+  state.server.value = server.kind;
+  state.baseUrl.value = baseUrl;
+  const engine = createEngineClient(engineConfigOf(location.href, server));
+  followEngine(state, engine);
+  followAddress(state);
+  persistSettings(state);
+  render(<App context={{ state, engine }} />, root);
+}
+
+void main();

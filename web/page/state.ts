@@ -1,0 +1,130 @@
+import { computed, type ReadonlySignal, type Signal, signal } from '@preact/signals';
+import type { Catalog } from '../../protocol/catalog.ts';
+import type { EngineStatus } from '../../protocol/device.ts';
+import type { ErrorCode } from '../../protocol/errors.ts';
+import type { GenerationParams } from '../../protocol/generation.ts';
+import type { GenerationSummary } from '../../protocol/job.ts';
+import type { GenerationProgress, RelayStatus } from '../shared/engine.ts';
+import type { FieldName, FieldProblems, FormValues } from './form.ts';
+import type { Picture } from './picture.ts';
+import { DEFAULT_SETTINGS, type Settings, type Theme } from './settings.ts';
+import type { ServerKind } from './startup.ts';
+
+export const VIEWS = ['create', 'gallery', 'png-info', 'connection'] as const;
+export type View = (typeof VIEWS)[number];
+
+/** A failure as the page shows it: what happened, in the place where it happened. */
+export interface Problem {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+/** The job that this page runs. */
+export interface RunningJob {
+  readonly params: GenerationParams;
+  readonly abort: AbortController;
+  /** Set by the first Interrupt: a second one no longer waits for the step to end. */
+  readonly isStopping: boolean;
+}
+
+export type FormSignals = { readonly [Name in FieldName]: Signal<FormValues[Name]> };
+
+/** All that the page shows, as plain signals. */
+export interface AppState {
+  readonly view: Signal<View>;
+  readonly server: Signal<ServerKind | null>;
+  readonly baseUrl: Signal<string>;
+
+  readonly status: Signal<EngineStatus>;
+  readonly relay: Signal<RelayStatus>;
+  readonly catalog: Signal<Catalog>;
+
+  readonly form: FormSignals;
+  readonly fieldProblems: Signal<FieldProblems>;
+  readonly theme: Signal<Theme>;
+  readonly showsPreview: Signal<boolean>;
+  /** False once the browser refused to keep settings. */
+  readonly keepsSettings: Signal<boolean>;
+
+  readonly job: Signal<RunningJob | null>;
+  readonly progress: Signal<GenerationProgress | null>;
+  readonly preview: Signal<Blob | null>;
+  /** The pictures of the running or last job, newest job only. */
+  readonly pictures: Signal<readonly Picture[]>;
+  readonly selectedIndex: Signal<number>;
+  readonly summary: Signal<GenerationSummary | null>;
+  readonly problem: Signal<Problem | null>;
+  readonly checkpointProblem: Signal<Problem | null>;
+  readonly engineProblem: Signal<Problem | null>;
+
+  readonly isRunning: ReadonlySignal<boolean>;
+  readonly formValues: ReadonlySignal<FormValues>;
+  readonly settings: ReadonlySignal<Settings>;
+}
+
+const NO_STATUS: EngineStatus = {
+  state: 'loading',
+  device: null,
+  checkpoint: null,
+  precision: null,
+  activity: null,
+  message: null,
+};
+
+function formSignals(values: FormValues): FormSignals {
+  const entries = Object.entries(values).map(([name, value]) => [name, signal(value)]);
+  return Object.fromEntries(entries) as FormSignals;
+}
+
+function readForm(form: FormSignals): FormValues {
+  const entries = Object.entries(form).map(([name, field]) => [name, field.value]);
+  return Object.fromEntries(entries) as FormValues;
+}
+
+/** The state of a page that has just been opened with these settings. */
+export function createAppState(initial: Settings = DEFAULT_SETTINGS): AppState {
+  const form = formSignals(initial.form);
+  const theme = signal(initial.theme);
+  const showsPreview = signal(initial.showsPreview);
+  const job = signal<RunningJob | null>(null);
+  const values = computed(() => readForm(form));
+  return {
+    view: signal<View>('create'),
+    server: signal<ServerKind | null>(null),
+    baseUrl: signal(''),
+    status: signal(NO_STATUS),
+    relay: signal<RelayStatus>({ state: 'off', message: '' }),
+    catalog: signal<Catalog>({ checkpoints: [] }),
+    form,
+    fieldProblems: signal<FieldProblems>({}),
+    theme,
+    showsPreview,
+    keepsSettings: signal(true),
+    job,
+    progress: signal<GenerationProgress | null>(null),
+    preview: signal<Blob | null>(null),
+    pictures: signal<readonly Picture[]>([]),
+    selectedIndex: signal(0),
+    summary: signal<GenerationSummary | null>(null),
+    problem: signal<Problem | null>(null),
+    checkpointProblem: signal<Problem | null>(null),
+    engineProblem: signal<Problem | null>(null),
+    isRunning: computed(() => job.value !== null),
+    formValues: values,
+    settings: computed(() => ({
+      form: values.value,
+      theme: theme.value,
+      showsPreview: showsPreview.value,
+    })),
+  };
+}
+
+/** Sets form fields; the problems of the fields set are gone until Generate looks again. */
+export function setFields(state: AppState, values: Partial<FormValues>): void {
+  const remaining = { ...state.fieldProblems.value };
+  for (const [name, value] of Object.entries(values)) {
+    (state.form[name as FieldName] as Signal<unknown>).value = value;
+    delete remaining[name as FieldName];
+  }
+  state.fieldProblems.value = remaining;
+}

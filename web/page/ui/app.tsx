@@ -1,0 +1,26 @@
+import type { ActionContext } from '../actions.ts';
+import { ConnectionView } from './connection-view.tsx';
+import { AppContext } from './context.ts';
+import { CreateView } from './create-view.tsx';
+import { Header } from './header.tsx';
+import { StatusBar } from './status-lines.tsx';
+
+function CurrentView({ context }: { context: ActionContext }) {
+  switch (context.state.view.value) {
+    case 'connection':
+      return <ConnectionView />;
+    default:
+      return <CreateView />;
+  }
+}
+
+/** The whole page. */
+export function App({ context }: { context: ActionContext }) {
+  return (
+    <AppContext.Provider value={context}>
+      <Header />
+      <CurrentView context={context} />
+      <StatusBar />
+    </AppContext.Provider>
+  );
+}

@@ -1,0 +1,26 @@
+import { CheckpointField } from './checkpoint-field.tsx';
+import { GenerateBar } from './generate-bar.tsx';
+import { PromptFields } from './prompt-fields.tsx';
+import { SamplingFields } from './sampling-fields.tsx';
+import { SeedFields } from './seed-fields.tsx';
+import { SizeFields } from './size-fields.tsx';
+import { Stage } from './stage.tsx';
+
+/** Where pictures are made: words and settings on one side, the picture on the other. */
+export function CreateView() {
+  return (
+    <main class="create" id="content">
+      <div class="create-words">
+        <PromptFields />
+        <GenerateBar />
+      </div>
+      <Stage />
+      <div class="create-settings">
+        <CheckpointField />
+        <SizeFields />
+        <SamplingFields />
+        <SeedFields />
+      </div>
+    </main>
+  );
+}
