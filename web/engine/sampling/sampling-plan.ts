@@ -1,0 +1,255 @@
+import { type SamplerName, type SchedulerName, samplerInfo } from '../../../protocol/samplers.ts';
+import { img2imgSigmas, img2imgSteps } from './img2img-steps.ts';
+import { at } from './indexing.ts';
+import type { StartMix } from './latents.ts';
+import type { NoiseSchedule } from './noise-schedule.ts';
+import {
+  isTimestepSampler,
+  type SigmaRunOptions,
+  type SigmaSamplerName,
+  type TimestepRunOptions,
+  type TimestepSamplerName,
+} from './samplers/run-sampler.ts';
+import type { UniPcOptions } from './samplers/timestep-sampler.ts';
+import {
+  computeSigmas,
+  computeTimesteps,
+  type InfotextExtras,
+  type SchedulerSettings,
+} from './schedulers/compute-sigmas.ts';
+
+/** A1111's settings that have a say in sampling. */
+export interface SamplingSettings extends SchedulerSettings {
+  /** Start noise times sqrt(1 + sigma^2) instead of sigma. */
+  readonly sgmNoiseMultiplier: boolean;
+  readonly img2imgFixSteps: boolean;
+  /** Noise added to img2img's start on top of the schedule's. */
+  readonly img2imgExtraNoise: number;
+  readonly etaAncestral: number;
+  readonly etaDdim: number;
+  readonly sChurn: number;
+  readonly sTmin: number;
+  /** 0 means no limit. */
+  readonly sTmax: number;
+  readonly sNoise: number;
+  readonly uniPc: Partial<UniPcOptions>;
+}
+
+/** What a job says about its sampling; the fields are those of `GenerationParams`. */
+export interface SamplingRequest {
+  readonly sampler: SamplerName;
+  readonly scheduler: SchedulerName;
+  readonly steps: number;
+  readonly mode: 'txt2img' | 'img2img';
+  readonly denoisingStrength?: number;
+  /** The hires second pass names its steps, which are then made in full. */
+  readonly givenSteps?: number | null;
+  /** null is the setting's value, which is 1 for ancestral samplers and 0 for DDIM. */
+  readonly eta?: number | null;
+  readonly sChurn?: number;
+  readonly sTmin?: number;
+  readonly sTmax?: number;
+  readonly sNoise?: number;
+  readonly isSdxl?: boolean;
+  readonly settings?: Partial<SamplingSettings>;
+}
+
+interface PlanBase {
+  /** How the start latents are mixed. */
+  readonly start: StartMix;
+  /** Steps that progress counts; DPM adaptive may make another number. */
+  readonly steps: number;
+  /** Model calls that prompt schedules count over: twice the steps for second-order samplers. */
+  readonly promptSteps: number;
+  /** What the choice adds to the infotext, in A1111's order. */
+  readonly infotext: InfotextExtras;
+}
+
+/** A run over sigmas. */
+export interface SigmaPlan extends PlanBase {
+  readonly kind: 'sigma';
+  readonly sampler: SigmaSamplerName;
+  readonly sigmas: number[];
+  /** Ends of the whole schedule, between which the Brownian tree spans; `min` is above 0. */
+  readonly sigmaRange: { readonly min: number; readonly max: number };
+  readonly options: SigmaRunOptions;
+}
+
+/** A run over timesteps. */
+export interface TimestepPlan extends PlanBase {
+  readonly kind: 'timestep';
+  readonly sampler: TimestepSamplerName;
+  /** Rising. */
+  readonly timesteps: number[];
+  readonly options: TimestepRunOptions;
+}
+
+export type SamplingPlan = SigmaPlan | TimestepPlan;
+
+/** Settles what a job's sampling does, as A1111's samplers settle it before they start. */
+export function createSamplingPlan(
+  request: SamplingRequest,
+  schedule: NoiseSchedule,
+): SamplingPlan {
+  return isTimestepSampler(request.sampler)
+    ? createTimestepPlan(request.sampler, request, schedule)
+    : createSigmaPlan(request.sampler, request, schedule);
+}
+
+/** Steps of the schedule and the start in it; txt2img uses all. */
+function scheduleSteps({
+  mode,
+  steps,
+  denoisingStrength = 0.75,
+  givenSteps = null,
+  settings = {},
+}: SamplingRequest): { scheduleSteps: number; tEnc: number } | null {
+  if (mode === 'txt2img') return null;
+  const hasExactSteps = settings.img2imgFixSteps ?? false;
+  return img2imgSteps({ steps, denoisingStrength, givenSteps, hasExactSteps });
+}
+
+function createSigmaPlan(
+  sampler: SigmaSamplerName,
+  request: SamplingRequest,
+  schedule: NoiseSchedule,
+): SigmaPlan {
+  const { settings = {}, isSdxl = false, scheduler } = request;
+  const img2img = scheduleSteps(request);
+  const whole = computeSigmas({
+    schedule,
+    sampler,
+    scheduler,
+    steps: img2img?.scheduleSteps ?? request.steps,
+    isSdxl,
+    settings,
+  });
+  const infotext = { ...whole.infotext };
+  const cut = img2img ? img2imgSigmas(whole.sigmas, img2img) : whole.sigmas;
+  const first = at(cut, 0);
+  let start: StartMix;
+  if (img2img) {
+    const extra = settings.img2imgExtraNoise ?? 0;
+    if (extra > 0) infotext['Extra noise'] = extra;
+    start = { signal: 1, noise: first + extra };
+  } else if (settings.sgmNoiseMultiplier) {
+    infotext['SGM noise multiplier'] = true;
+    start = { signal: 0, noise: Math.sqrt(1 + first ** 2) };
+  } else {
+    start = { signal: 0, noise: first };
+  }
+  const options = sigmaOptions(sampler, request, infotext);
+  const steps = img2img ? img2img.tEnc + 1 : request.steps;
+  const positive = whole.sigmas.filter((sigma) => sigma > 0);
+  return {
+    kind: 'sigma',
+    sampler,
+    sigmas: usesModelEnds(sampler) && !img2img ? modelEnds(schedule, request.steps) : cut,
+    sigmaRange: { min: Math.min(...positive), max: Math.max(...positive) },
+    start,
+    steps,
+    promptSteps: samplerInfo(sampler).isSecondOrder ? steps * 2 : steps,
+    options,
+    infotext,
+  };
+}
+
+function usesModelEnds(sampler: SigmaSamplerName): boolean {
+  return sampler === 'DPM fast' || sampler === 'DPM adaptive';
+}
+
+/** DPM fast and DPM adaptive look at first, last but one and count only: in txt2img the checkpoint's own ends. */
+function modelEnds({ sigmaMin, sigmaMax }: NoiseSchedule, steps: number): number[] {
+  if (steps === 1) return [sigmaMax, sigmaMin, 0];
+  return [...Array.from({ length: steps - 1 }, () => sigmaMax), sigmaMin, 0];
+}
+
+/** Samplers whose churn, and those whose noise scale, a job may set (A1111's `sampler_extra_params`). */
+const CHURNING: readonly SamplerName[] = ['Euler', 'Heun', 'DPM2'];
+const NOISE_SCALED: readonly SamplerName[] = [
+  ...CHURNING,
+  'DPM2 a',
+  'DPM fast',
+  'DPM++ 2S a',
+  'DPM++ SDE',
+  'DPM++ 2M SDE',
+  'DPM++ 2M SDE Heun',
+  'DPM++ 3M SDE',
+];
+const WITH_ETA: readonly SamplerName[] = [
+  'Euler a',
+  'DPM2 a',
+  'DPM fast',
+  'DPM adaptive',
+  'DPM++ 2S a',
+  'DPM++ SDE',
+  'DPM++ 2M SDE',
+  'DPM++ 2M SDE Heun',
+  'DPM++ 3M SDE',
+];
+
+/** Options a sampler runs with. A setting that is not at its default wins over the job and is written down. */
+function sigmaOptions(
+  sampler: SigmaSamplerName,
+  { settings = {}, ...request }: SamplingRequest,
+  infotext: InfotextExtras,
+): SigmaRunOptions {
+  const options: { -readonly [K in keyof SigmaRunOptions]: SigmaRunOptions[K] } = {};
+  if (WITH_ETA.includes(sampler)) {
+    options.eta = request.eta ?? settings.etaAncestral ?? 1;
+    if (options.eta !== 1) infotext['Eta'] = options.eta;
+  }
+  const pick = (label: string, setting: number, byDefault: number, fromJob: number) => {
+    if (setting === byDefault) return fromJob;
+    infotext[label] = setting;
+    return setting;
+  };
+  if (CHURNING.includes(sampler)) {
+    options.sChurn = pick('Sigma churn', settings.sChurn ?? 0, 0, request.sChurn ?? 0);
+    options.sTmin = pick('Sigma tmin', settings.sTmin ?? 0, 0, request.sTmin ?? 0);
+    const sTmax = pick('Sigma tmax', settings.sTmax ?? 0, 0, request.sTmax ?? 0);
+    options.sTmax = sTmax === 0 ? Number.POSITIVE_INFINITY : sTmax;
+  }
+  if (NOISE_SCALED.includes(sampler)) {
+    options.sNoise = pick('Sigma noise', settings.sNoise ?? 1, 1, request.sNoise ?? 1);
+  }
+  return options;
+}
+
+function createTimestepPlan(
+  sampler: TimestepSamplerName,
+  request: SamplingRequest,
+  { alphasCumprod }: NoiseSchedule,
+): TimestepPlan {
+  const { settings = {} } = request;
+  const img2img = scheduleSteps(request);
+  const whole = computeTimesteps({
+    trainSteps: alphasCumprod.length,
+    steps: img2img?.scheduleSteps ?? request.steps,
+    alwaysDiscardNextToLastSigma: settings.alwaysDiscardNextToLastSigma ?? false,
+  });
+  const infotext = { ...whole.infotext };
+  let start: StartMix = { signal: 0, noise: 1 };
+  let { timesteps } = whole;
+  if (img2img) {
+    const alpha = at(alphasCumprod, at(timesteps, img2img.tEnc));
+    const extra = settings.img2imgExtraNoise ?? 0;
+    if (extra > 0) infotext['Extra noise'] = extra;
+    start = { signal: Math.sqrt(alpha), noise: Math.sqrt(1 - alpha) + extra * Math.sqrt(alpha) };
+    timesteps = timesteps.slice(0, img2img.tEnc);
+  }
+  const hasEta = sampler === 'DDIM' || sampler === 'DDIM CFG++';
+  const eta = hasEta ? (request.eta ?? settings.etaDdim ?? 0) : 0;
+  if (eta !== 0) infotext['Eta DDIM'] = eta;
+  const steps = img2img ? img2img.tEnc + 1 : request.steps;
+  return {
+    kind: 'timestep',
+    sampler,
+    timesteps,
+    start,
+    steps,
+    promptSteps: samplerInfo(sampler).isSecondOrder ? steps * 2 : steps,
+    options: { eta, uniPc: settings.uniPc ?? {}, isImg2img: img2img !== null },
+    infotext,
+  };
+}

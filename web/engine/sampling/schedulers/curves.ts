@@ -1,0 +1,73 @@
+import { GenerationError } from '../../../../protocol/errors.ts';
+import { at, linspace } from '../indexing.ts';
+
+/** Sigmas that depend on their ends alone, not on the checkpoint's timesteps. All end in 0 unless said otherwise. */
+
+const { fround } = Math;
+
+/** Karras et al., arXiv:2206.00364, equation 5. */
+export function karrasSigmas(steps: number, sigmaMin: number, sigmaMax: number, rho = 7): number[] {
+  const low = sigmaMin ** (1 / rho);
+  const high = sigmaMax ** (1 / rho);
+  const sigmas = linspace(0, 1, steps).map((ramp) => fround((high + ramp * (low - high)) ** rho));
+  return [...sigmas, 0];
+}
+
+/** Evenly spaced in log sigma. */
+export function exponentialSigmas(steps: number, sigmaMin: number, sigmaMax: number): number[] {
+  const logs = linspace(Math.log(sigmaMax), Math.log(sigmaMin), steps);
+  return [...logs.map((log) => fround(Math.exp(log))), 0];
+}
+
+/** A polynomial of power `rho` in log sigma; rho 1 is exponential. */
+export function polyexponentialSigmas(
+  steps: number,
+  sigmaMin: number,
+  sigmaMax: number,
+  rho = 1,
+): number[] {
+  const [low, high] = [Math.log(sigmaMin), Math.log(sigmaMax)];
+  const ramps = linspace(1, 0, steps).map((ramp) => ramp ** rho);
+  return [...ramps.map((ramp) => fround(Math.exp(ramp * (high - low) + low))), 0];
+}
+
+/**
+ * "Align Your Steps", theorem 3.1 (Sabour et al., arXiv:2404.14507): even in arctan sigma. Ends in `sigmaMin`, not in 0.
+ */
+export function klOptimalSigmas(steps: number, sigmaMin: number, sigmaMax: number): number[] {
+  const [low, high] = [Math.atan(sigmaMin), Math.atan(sigmaMax)];
+  return Array.from({ length: steps + 1 }, (_, step) =>
+    fround(Math.tan((step / steps) * low + (1 - step / steps) * high)),
+  );
+}
+
+/** The ten-step schedules that the authors of Align Your Steps publish (arXiv:2404.14507, quick start guide). */
+const ALIGN_YOUR_STEPS = {
+  sd1: [14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029],
+  sdxl: [14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.38, 0.234, 0.113, 0.029],
+} as const;
+
+/** Align Your Steps: the published sigmas, interpolated in log sigma for other step counts. */
+export function alignYourStepsSigmas(steps: number, isSdxl: boolean): number[] {
+  const table = isSdxl ? ALIGN_YOUR_STEPS.sdxl : ALIGN_YOUR_STEPS.sd1;
+  if (steps === table.length) return [...table.map(fround), 0];
+  // numpy's linspace makes a single point its start, and A1111 counts the table from its small end.
+  const logs = table.map(Math.log).reverse();
+  const positions = linspace(0, logs.length - 1, steps);
+  const sigmas = positions.map((position) => {
+    const low = Math.min(Math.floor(position), logs.length - 2);
+    const weight = position - low;
+    return fround(Math.exp((1 - weight) * at(logs, low) + weight * at(logs, low + 1)));
+  });
+  return [...sigmas.reverse(), 0];
+}
+
+/** Refuses a step count that no schedule has. */
+export function assertSteps(steps: number): void {
+  if (!Number.isInteger(steps) || steps < 1) {
+    throw new GenerationError(
+      'invalid-request',
+      `Steps must be a whole number from 1; it is ${steps}.`,
+    );
+  }
+}
