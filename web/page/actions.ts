@@ -62,6 +62,7 @@ export async function startGeneration(context: ActionContext): Promise<void> {
     batch(() => {
       state.preview.value = null;
       state.pictures.value = [...state.pictures.value, picture];
+      state.selectedIndex.value = state.pictures.value.length - 1;
     });
     context.keepPicture?.(picture);
   };

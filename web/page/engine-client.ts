@@ -21,6 +21,8 @@ export interface EngineClientOptions {
   readonly cancelTimeoutMs?: number;
   /** First delay before a crashed worker that serves a bridge starts again; doubles up to a minute. */
   readonly restartDelayMs?: number;
+  /** How long a new worker may take to say `ready`. */
+  readonly startTimeoutMs?: number;
 }
 
 interface Pending {
@@ -92,6 +94,7 @@ class EngineClient implements Engine {
   #nextId = 1;
   #restartDelayMs: number;
   #restartTimer: ReturnType<typeof setTimeout> | null = null;
+  #startTimer: ReturnType<typeof setTimeout> | null = null;
   #isClosed = false;
 
   constructor(config: EngineConfig, options: Required<EngineClientOptions>) {
@@ -149,7 +152,7 @@ class EngineClient implements Engine {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    if (this.#restartTimer !== null) clearTimeout(this.#restartTimer);
+    this.#clearTimers();
     const worker = this.#worker;
     this.#worker = null;
     this.#rejectAll(new GenerationError('cancelled', 'The page is closing.'));
@@ -162,8 +165,7 @@ class EngineClient implements Engine {
   /** Starts a worker where none runs. A worker that cannot even be made counts as crashed. */
   #start(): WorkerLike | null {
     if (this.#worker || this.#isClosed) return this.#worker;
-    if (this.#restartTimer !== null) clearTimeout(this.#restartTimer);
-    this.#restartTimer = null;
+    this.#clearTimers();
     let worker: WorkerLike;
     try {
       worker = this.#options.createWorker();
@@ -189,6 +191,10 @@ class EngineClient implements Engine {
       ifCurrent(() => this.#fail('internal', 'A message from the engine could not be read.')),
     );
     worker.postMessage({ type: 'start', config: this.#config });
+    this.#startTimer = setTimeout(
+      () => this.#fail('internal', 'The engine did not start in time.'),
+      this.#options.startTimeoutMs,
+    );
     return worker;
   }
 
@@ -230,6 +236,7 @@ class EngineClient implements Engine {
   #receive(message: WorkerMessage): void {
     switch (message.type) {
       case 'ready':
+        if (this.#startTimer !== null) clearTimeout(this.#startTimer);
         break;
       case 'status':
         this.#status.emit(message.status);
@@ -261,6 +268,13 @@ class EngineClient implements Engine {
     }
   }
 
+  #clearTimers(): void {
+    if (this.#restartTimer !== null) clearTimeout(this.#restartTimer);
+    if (this.#startTimer !== null) clearTimeout(this.#startTimer);
+    this.#restartTimer = null;
+    this.#startTimer = null;
+  }
+
   #take(id: number): Pending | undefined {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
@@ -279,6 +293,7 @@ class EngineClient implements Engine {
     const worker = this.#worker;
     this.#worker = null;
     worker?.terminate();
+    this.#clearTimers();
     this.#status.emit({ ...STARTING, state: 'blocked', message });
     if (this.#config.relay) {
       this.#relay.emit({ state: 'connecting', message: 'The engine restarts.' });
@@ -292,7 +307,6 @@ class EngineClient implements Engine {
     if (Date.now() - this.#startedAt > STABLE_MS) {
       this.#restartDelayMs = this.#options.restartDelayMs;
     }
-    if (this.#restartTimer !== null) clearTimeout(this.#restartTimer);
     this.#restartTimer = setTimeout(() => this.#start(), this.#restartDelayMs);
     this.#restartDelayMs = Math.min(this.#restartDelayMs * 2, MAX_RESTART_DELAY_MS);
   }
@@ -309,7 +323,13 @@ export function createEngineClient(
     createWorker = createEngineWorker,
     cancelTimeoutMs = 30_000,
     restartDelayMs = 1_000,
+    startTimeoutMs = 60_000,
   }: EngineClientOptions = {},
 ): Engine {
-  return new EngineClient(config, { createWorker, cancelTimeoutMs, restartDelayMs });
+  return new EngineClient(config, {
+    createWorker,
+    cancelTimeoutMs,
+    restartDelayMs,
+    startTimeoutMs,
+  });
 }

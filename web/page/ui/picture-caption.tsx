@@ -1,23 +1,22 @@
 import type { Picture } from '../picture.ts';
 import { t } from '../strings/strings.ts';
 import { CopyButton } from './copy-button.tsx';
-import { DownloadIcon } from './icons.tsx';
-import { useObjectUrl } from './use-object-url.ts';
+import { DownloadLink } from './download-link.tsx';
 
 /** Facts of a picture, its download, and the infotext on demand. */
-export function PictureCaption({ picture }: { picture: Picture }) {
-  const { info, file } = picture;
-  const url = useObjectUrl(file);
+export function PictureCaption({
+  picture,
+  hasDownload,
+}: {
+  picture: Picture;
+  hasDownload: boolean;
+}) {
+  const { info } = picture;
   return (
     <div class="caption">
       <div class="caption-line">
         <p class="facts">{t.stage.facts(info.width, info.height, info.seed)}</p>
-        {url && (
-          <a class="button" href={url} download={info.fileName}>
-            <DownloadIcon />
-            {t.stage.download}
-          </a>
-        )}
+        {hasDownload && <DownloadLink picture={picture} />}
       </div>
       <details>
         <summary>{t.stage.details}</summary>

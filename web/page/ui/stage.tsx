@@ -1,6 +1,7 @@
 import type { Picture } from '../picture.ts';
 import { t } from '../strings/strings.ts';
 import { useApp } from './context.ts';
+import { DownloadLink } from './download-link.tsx';
 import { EaselMark } from './icons.tsx';
 import { PictureCaption } from './picture-caption.tsx';
 import { ProblemNote } from './problem-note.tsx';
@@ -11,17 +12,19 @@ function Thumb({ picture, index, count }: { picture: Picture; index: number; cou
   const { state } = useApp();
   const url = useObjectUrl(picture.file);
   return (
-    <button
-      type="button"
-      class="thumb"
-      aria-pressed={state.selectedIndex.value === index}
-      onClick={() => {
-        state.selectedIndex.value = index;
-      }}
-    >
-      {url && <img src={url} alt="" />}
-      <span class="visually-hidden">{t.stage.choose(index + 1, count)}</span>
-    </button>
+    <div class="thumb">
+      <button
+        type="button"
+        aria-pressed={state.selectedIndex.value === index}
+        onClick={() => {
+          state.selectedIndex.value = index;
+        }}
+      >
+        {url && <img src={url} alt="" />}
+        <span class="visually-hidden">{t.stage.choose(index + 1, count)}</span>
+      </button>
+      <DownloadLink picture={picture} isSmall />
+    </div>
   );
 }
 
@@ -83,6 +86,7 @@ export function Stage() {
       </div>
       <ProgressPanel />
       <ProblemNote problem={state.problem} />
+      {selected && <PictureCaption picture={selected} hasDownload={pictures.length === 1} />}
       {pictures.length > 1 && (
         <div class="thumbs">
           {pictures.map((picture, index) => (
@@ -90,7 +94,6 @@ export function Stage() {
           ))}
         </div>
       )}
-      {selected && <PictureCaption picture={selected} />}
       {summary && summary.notes.length > 0 && (
         <ul class="notes">
           {summary.notes.map((note) => (
