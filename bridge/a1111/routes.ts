@@ -1,11 +1,46 @@
 import { Hono } from 'hono';
 import type { BridgeServices } from '../services.ts';
+import { catalogRoutes } from './catalog-routes.ts';
+import { handleErrors, notFound } from './errors.ts';
+import { generationRoutes } from './generation-routes.ts';
+import { optionsRoutes } from './options-routes.ts';
+import { apiPathOf } from './paths.ts';
+import { progressRoutes } from './progress-routes.ts';
+import type { A1111Settings } from './settings.ts';
+import { systemRoutes } from './system-routes.ts';
+
+/** Answers a known path asked with another method: 405 as FastAPI, but OPTIONS gets its list with 200. */
+function answerOtherMethods(app: Hono): void {
+  const methods = new Map<string, Set<string>>();
+  for (const { path, method } of app.routes) {
+    if (method === 'ALL') continue;
+    methods.set(path, (methods.get(path) ?? new Set()).add(method));
+  }
+  for (const [path, known] of methods) {
+    const allow = [...known, ...(known.has('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ');
+    app.options(path, (c) => c.body(null, 200, { allow }));
+    app.all(path, (c) => c.json({ detail: 'Method Not Allowed' }, 405, { allow }));
+  }
+}
 
 /**
  * Every route with A1111's names and shapes (`/sdapi/v1/…`, `/internal/…`, `/docs`, `/openapi.json`),
  * paths from the root. Mount it with `app.route('/', a1111Routes(services))` behind the Host, Origin,
- * CORS, auth and body-limit middleware.
+ * CORS, auth and body-limit middleware; give the app `getPath: apiPathOf`, so that doubled and trailing
+ * slashes resolve there as they do here.
  */
-export function a1111Routes(_services: BridgeServices): Hono {
-  return new Hono();
+export function a1111Routes(services: BridgeServices, settings: A1111Settings = {}): Hono {
+  const app = new Hono({ getPath: apiPathOf });
+  app.onError(handleErrors(settings.log));
+  app.notFound(notFound);
+  const resources = [
+    generationRoutes(services, settings),
+    optionsRoutes(services, settings),
+    progressRoutes(services),
+    catalogRoutes(services),
+    systemRoutes(settings),
+  ];
+  for (const resource of resources) app.route('/', resource);
+  answerOtherMethods(app);
+  return app;
 }

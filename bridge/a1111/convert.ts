@@ -1,0 +1,168 @@
+import { randomInt } from 'node:crypto';
+import {
+  type GenerationInput,
+  type GenerationParams,
+  generationParams,
+  MAX_RANDOM_SEED,
+} from '../../protocol/generation.ts';
+import type { SamplerName } from '../../protocol/samplers.ts';
+import { ApiError } from './errors.ts';
+import { inertFieldNotes } from './fields.ts';
+import { readImage } from './image-input.ts';
+import type { Options } from './options.ts';
+import { chooseSampler } from './sampler-choice.ts';
+import type { Img2imgRequest, Txt2imgRequest } from './schemas.ts';
+
+/** What a request is read against. */
+export interface ConversionContext {
+  /** Options with the request's overrides applied. */
+  readonly options: Options;
+  /** Name of the checkpoint to use, or null for the one in use. */
+  readonly checkpoint: string | null;
+  /** Substitutions already made. */
+  readonly notes: readonly string[];
+  /** Draws a seed as A1111 does, 0 to 4294967293. */
+  readonly drawSeed?: () => number;
+}
+
+/** As many notes as fit a job; a flood of unknown scripts is cut. */
+const MAX_NOTES = 32;
+const MAX_NOTE_LENGTH = 500;
+
+function drawRandomSeed(): number {
+  return randomInt(0, MAX_RANDOM_SEED + 1);
+}
+
+function optionNumber(options: Options, key: string, fallback: number): number {
+  const value = options[key];
+  return typeof value === 'number' ? value : fallback;
+}
+
+/** A1111's rule for the s_ parameters: an option that is not at its default wins over the request. */
+function preferOption(options: Options, key: string, neutral: number, asked: number | null) {
+  const option = optionNumber(options, key, neutral);
+  return option !== neutral ? option : (asked ?? neutral);
+}
+
+const DDIM_SAMPLERS: readonly SamplerName[] = ['DDIM', 'DDIM CFG++'];
+
+/** The request's eta, else the option's where it is not the default, else the sampler's own. */
+function chooseEta(asked: number | null, sampler: SamplerName, options: Options): number | null {
+  if (asked !== null) return asked;
+  const [key, neutral] = DDIM_SAMPLERS.includes(sampler) ? ['eta_ddim', 0] : ['eta_ancestral', 1];
+  const option = optionNumber(options, key as string, neutral as number);
+  return option === neutral ? null : option;
+}
+
+/** Clients that always override clip skip with 1 mean the top-level field when it is positive. */
+function chooseClipSkip(asked: number | null, options: Options): number {
+  const option = Math.trunc(optionNumber(options, 'CLIP_stop_at_last_layers', 1));
+  const value = asked !== null && asked > 0 ? asked : option;
+  return Math.min(12, Math.max(1, value));
+}
+
+const FORMATS: Readonly<Record<string, GenerationParams['outputFormat']>> = {
+  jpg: 'jpg',
+  jpeg: 'jpg',
+  webp: 'webp',
+};
+const NOISE_SOURCES: Readonly<Record<string, GenerationParams['randnSource']>> = {
+  CPU: 'cpu',
+  NV: 'nv',
+};
+
+function scriptNotes(request: Txt2imgRequest | Img2imgRequest): string[] {
+  if (request.script_name !== null && request.script_name.toLowerCase() !== 'none') {
+    throw new ApiError(422, `Script '${request.script_name.slice(0, 200)}' not found`);
+  }
+  return Object.keys(request.alwayson_scripts)
+    .slice(0, MAX_NOTES)
+    .map((name) => `The script "${name.slice(0, 60)}" is not available here and had no effect.`);
+}
+
+function commonParams(
+  request: Txt2imgRequest | Img2imgRequest,
+  { options, checkpoint, drawSeed = drawRandomSeed }: ConversionContext,
+) {
+  const { sampler, scheduler, notes } = chooseSampler(
+    request.sampler_name ?? request.sampler ?? (request.sampler_index.trim() || 'Euler'),
+    request.scheduler,
+  );
+  const params = {
+    prompt: request.prompt,
+    negativePrompt: request.negative_prompt,
+    width: request.width,
+    height: request.height,
+    steps: request.steps,
+    guidanceScale: request.cfg_scale,
+    sampler,
+    scheduler,
+    seed: request.seed === -1 ? drawSeed() : request.seed,
+    subseed: request.subseed === -1 ? drawSeed() : request.subseed,
+    subseedStrength: request.subseed_strength,
+    seedResizeFromWidth: Math.max(0, request.seed_resize_from_w),
+    seedResizeFromHeight: Math.max(0, request.seed_resize_from_h),
+    batchSize: request.batch_size,
+    batchCount: request.n_iter,
+    clipSkip: chooseClipSkip(request.clip_skip, options),
+    eta: chooseEta(request.eta, sampler, options),
+    sChurn: preferOption(options, 's_churn', 0, request.s_churn),
+    sTmin: preferOption(options, 's_tmin', 0, request.s_tmin),
+    sTmax: preferOption(options, 's_tmax', 0, request.s_tmax),
+    sNoise: preferOption(options, 's_noise', 1, request.s_noise),
+    sMinUncond: request.s_min_uncond ?? optionNumber(options, 's_min_uncond', 0),
+    etaNoiseSeedDelta: Math.trunc(optionNumber(options, 'eta_noise_seed_delta', 0)),
+    randnSource: NOISE_SOURCES[String(options.randn_source)] ?? 'gpu',
+    checkpoint,
+    outputFormat: FORMATS[String(options.samples_format)] ?? 'png',
+  } satisfies GenerationInput;
+  return { params, notes: [...notes, ...scriptNotes(request)] };
+}
+
+function finish(
+  params: GenerationInput,
+  route: 'txt2img' | 'img2img',
+  request: Txt2imgRequest | Img2imgRequest,
+  notes: readonly string[],
+): GenerationParams {
+  const all = [...new Set([...notes, ...inertFieldNotes(request, route)])]
+    .slice(0, MAX_NOTES)
+    .map((note) => note.slice(0, MAX_NOTE_LENGTH));
+  return generationParams.parse({ ...params, mode: route, notes: all });
+}
+
+/** Turns a parsed txt2img request into a job's parameters. Throws `ApiError` for what is refused. */
+export function fromTxt2img(request: Txt2imgRequest, context: ConversionContext): GenerationParams {
+  const { params, notes } = commonParams(request, context);
+  return finish(params, 'txt2img', request, [...context.notes, ...notes]);
+}
+
+/**
+ * A1111's rules for init images: none is 404; one serves the whole batch; several set the batch size and may not be
+ * more than was asked for.
+ */
+function readInitImages(request: Img2imgRequest): { initImages: string[]; batchSize: number } {
+  const sent = request.init_images ?? [];
+  if (sent.length === 0) throw new ApiError(404, 'Init image not found');
+  if (sent.length > Math.max(1, request.batch_size)) {
+    throw new ApiError(
+      422,
+      `bad number of images passed: ${sent.length}; expecting ${request.batch_size} or less`,
+    );
+  }
+  const initImages = sent.map((text) => readImage(text).bytes.toString('base64'));
+  return { initImages, batchSize: sent.length === 1 ? request.batch_size : sent.length };
+}
+
+/** Turns a parsed img2img request into a job's parameters. Throws `ApiError` for what is refused. */
+export function fromImg2img(request: Img2imgRequest, context: ConversionContext): GenerationParams {
+  const { params, notes } = commonParams(request, context);
+  if (request.mask) readImage(request.mask);
+  const input = {
+    ...params,
+    ...readInitImages(request),
+    denoisingStrength: request.denoising_strength,
+    resizeMode: request.resize_mode,
+  };
+  return finish(input, 'img2img', request, [...context.notes, ...notes]);
+}

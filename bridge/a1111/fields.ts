@@ -1,0 +1,139 @@
+/** What one field of a generation request does here. The docs page and the notes in replies are made from this table. */
+export interface FieldEntry {
+  readonly name: string;
+  readonly route: 'both' | 'txt2img' | 'img2img';
+  readonly status: 'works' | 'no effect' | 'refused';
+  /** What differs from A1111, or why it has no effect; may be empty where it simply works. */
+  readonly about: string;
+  /** Values that ask for nothing. A `no effect` field with any other value earns a note in the reply. */
+  readonly neutral?: readonly unknown[];
+}
+
+type Route = FieldEntry['route'];
+
+const works = (name: string, about = '', route: Route = 'both'): FieldEntry => ({
+  name,
+  route,
+  status: 'works',
+  about,
+});
+
+/** `neutral` left out: never worth a note, because another field switches it on. */
+const inert = (
+  name: string,
+  about: string,
+  neutral?: readonly unknown[],
+  route: Route = 'both',
+): FieldEntry => ({
+  name,
+  route,
+  status: 'no effect',
+  about,
+  ...(neutral ? { neutral } : {}),
+});
+
+const HIRES = 'part of hires fix, which this version does not have';
+const MASKS = 'part of inpainting, which this version does not have';
+
+export const FIELDS: readonly FieldEntry[] = [
+  works('prompt', 'at most 100,000 characters'),
+  works('negative_prompt', 'at most 100,000 characters'),
+  inert('styles', 'this version keeps no styles', [null]),
+  works('seed', 'drawn here when it is -1, empty or no number'),
+  works('subseed', 'drawn here when it is -1, empty or no number'),
+  works('subseed_strength', '0 to 1'),
+  works('seed_resize_from_h'),
+  works('seed_resize_from_w'),
+  works(
+    'sampler_name',
+    'aliases, lower case and old combined names too; an unknown name is DPM++ 2M',
+  ),
+  works('sampler_index', 'used where `sampler_name` is absent'),
+  works('scheduler', 'name, label or alias; an unknown one is Automatic'),
+  works('batch_size', '1 to 16'),
+  works('n_iter', '1 to 100'),
+  works('steps', '1 to 1000; 50 when absent'),
+  works('cfg_scale', '0 to 100'),
+  works('width', '64 to 4096, rounded down to what the VAE can make'),
+  works('height', '64 to 4096, rounded down to what the VAE can make'),
+  inert('restore_faces', 'there is no face restoration', [null, false]),
+  inert('tiling', 'tiling is not available in this version', [null, false]),
+  works('do_not_save_samples', 'true: the pictures are not saved'),
+  inert('do_not_save_grid', 'no grids are made'),
+  works('eta', '0 to 1; absent: the options `eta_ancestral` and `eta_ddim`'),
+  works('denoising_strength', 'img2img; in txt2img it belongs to hires fix'),
+  works('s_min_uncond'),
+  works('s_churn', 'the option of the same name wins once it is not 0, as in A1111'),
+  works('s_tmax', '0 means no limit; the option wins once it is not 0'),
+  works('s_tmin', 'the option wins once it is not 0'),
+  works('s_noise', 'the option wins once it is not 1'),
+  works('override_settings', 'unknown keys are ignored; see the options below'),
+  works('override_settings_restore_afterwards', 'false: the overrides stay as options'),
+  inert('refiner_checkpoint', 'the refiner is not available in this version', [null, 'None']),
+  inert('refiner_switch_at', 'the refiner is not available in this version'),
+  inert('disable_extra_networks', 'LoRA tags are not applied in this version'),
+  inert('firstpass_image', HIRES, undefined),
+  inert('comments', 'for A1111’s own page'),
+  inert('enable_hr', 'hires fix is not available in this version', [false], 'txt2img'),
+  inert('firstphase_width', HIRES, undefined, 'txt2img'),
+  inert('firstphase_height', HIRES, undefined, 'txt2img'),
+  inert('hr_scale', HIRES, undefined, 'txt2img'),
+  inert('hr_upscaler', HIRES, undefined, 'txt2img'),
+  inert('hr_second_pass_steps', HIRES, undefined, 'txt2img'),
+  inert('hr_resize_x', HIRES, undefined, 'txt2img'),
+  inert('hr_resize_y', HIRES, undefined, 'txt2img'),
+  inert('hr_checkpoint_name', HIRES, undefined, 'txt2img'),
+  inert('hr_sampler_name', HIRES, undefined, 'txt2img'),
+  inert('hr_scheduler', HIRES, undefined, 'txt2img'),
+  inert('hr_prompt', HIRES, undefined, 'txt2img'),
+  inert('hr_negative_prompt', HIRES, undefined, 'txt2img'),
+  works('init_images', 'PNG, JPEG or WebP as base64; addresses are refused', 'img2img'),
+  works('resize_mode', '', 'img2img'),
+  inert('image_cfg_scale', 'for instruct-pix2pix models', undefined, 'img2img'),
+  inert(
+    'mask',
+    'inpainting is not available in this version; the whole picture was redrawn',
+    [null, ''],
+    'img2img',
+  ),
+  inert('mask_blur', MASKS, undefined, 'img2img'),
+  inert('mask_blur_x', MASKS, undefined, 'img2img'),
+  inert('mask_blur_y', MASKS, undefined, 'img2img'),
+  inert('mask_round', MASKS, undefined, 'img2img'),
+  inert('inpainting_fill', MASKS, undefined, 'img2img'),
+  inert('inpaint_full_res', MASKS, undefined, 'img2img'),
+  inert('inpaint_full_res_padding', MASKS, undefined, 'img2img'),
+  inert('inpainting_mask_invert', MASKS, undefined, 'img2img'),
+  inert('initial_noise_multiplier', 'not available in this version', [null, 1], 'img2img'),
+  inert('latent_mask', MASKS, [null, ''], 'img2img'),
+  works('include_init_images', '', 'img2img'),
+  {
+    name: 'script_name',
+    route: 'both',
+    status: 'refused',
+    about: 'no selectable scripts: any name but an empty one is answered with 422',
+  },
+  inert('script_args', 'no selectable scripts'),
+  works('send_images'),
+  works('save_images', 'the picture is saved; no grid is ever added'),
+  inert('alwayson_scripts', 'no script is available; each one named is mentioned in the reply'),
+  works('force_task_id', 'kept as the key by which the result can be fetched again'),
+  inert('infotext', 'not read in this version', [null, '']),
+  works('clip_skip', 'not A1111’s: above 0 it wins over `CLIP_stop_at_last_layers`'),
+  works('sampler', 'not A1111’s: read where `sampler_name` is absent'),
+  works('hf_model_id', 'SHARK’s: a checkpoint’s name, wins over `override_settings`'),
+];
+
+/** Sentences for the fields of a parsed request that ask for something that has no effect here. */
+export function inertFieldNotes(
+  request: Readonly<Record<string, unknown>>,
+  route: 'txt2img' | 'img2img',
+): string[] {
+  return FIELDS.filter((entry) => {
+    if (entry.neutral === undefined || !(entry.name in request)) return false;
+    if (entry.route !== 'both' && entry.route !== route) return false;
+    const value = request[entry.name];
+    const isEmpty = Array.isArray(value) && value.length === 0;
+    return !isEmpty && !entry.neutral.includes(value);
+  }).map((entry) => `${entry.name} had no effect: ${entry.about}.`);
+}

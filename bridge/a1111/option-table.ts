@@ -1,0 +1,161 @@
+/** One key of A1111's options as Easel serves it. */
+export interface OptionEntry {
+  readonly key: string;
+  readonly default: string | number | boolean | readonly string[];
+  /** `works`: as in A1111; `no effect`: kept and served, nothing reads it; `read only`: served, never written. */
+  readonly status: 'works' | 'no effect' | 'read only';
+  /** What it does here, or why not; a table cell of docs/a1111-compatibility.md. */
+  readonly about: string;
+  readonly choices?: readonly string[];
+  readonly min?: number;
+  readonly max?: number;
+}
+
+const works = (
+  key: string,
+  fallback: OptionEntry['default'],
+  about: string,
+  limits: Pick<OptionEntry, 'choices' | 'min' | 'max'> = {},
+): OptionEntry => ({ key, default: fallback, status: 'works', about, ...limits });
+
+const inert = (key: string, fallback: OptionEntry['default'], about: string): OptionEntry => ({
+  key,
+  default: fallback,
+  status: 'no effect',
+  about,
+});
+
+const readOnly = (key: string, fallback: OptionEntry['default'], about: string): OptionEntry => ({
+  key,
+  default: fallback,
+  status: 'read only',
+  about,
+});
+
+const NO_PATHS = 'the API writes no path; use the command line';
+const NOT_YET = 'not available in this version';
+const TAB_DECIDES = 'the tab decides';
+
+/**
+ * The options that clients read or write, with A1111's defaults. `sd_model_checkpoint` and `sd_checkpoint_hash` are
+ * worked out on reading. `forge_preset` must never be here: its presence makes clients speak Forge.
+ */
+export const OPTIONS: readonly OptionEntry[] = [
+  works('samples_save', true, 'false: pictures are not saved'),
+  works('samples_format', 'png', 'format of the reply and of the saved file', {
+    choices: ['png', 'jpg', 'jpeg', 'webp'],
+  }),
+  readOnly('samples_filename_pattern', '', NO_PATHS),
+  inert('save_images_add_number', true, 'a number is added where a name is taken'),
+  inert('grid_save', true, 'no grids are made'),
+  inert('grid_format', 'png', 'no grids are made'),
+  inert('return_grid', true, 'no grids are made; the first picture is never a grid'),
+  inert('enable_pnginfo', true, 'infotext is always written'),
+  inert('save_txt', false, 'the sidecar files are set on the command line'),
+  inert('jpeg_quality', 80, TAB_DECIDES),
+  inert('webp_lossless', false, TAB_DECIDES),
+  inert('img_max_size_mp', 200, 'pictures are never that large'),
+  inert('save_images_before_face_restoration', false, 'no face restoration'),
+  inert('save_images_before_highres_fix', false, NOT_YET),
+  inert('save_mask', false, NOT_YET),
+  inert('save_mask_composite', false, NOT_YET),
+  readOnly('outdir_samples', '', NO_PATHS),
+  readOnly('outdir_txt2img_samples', '', NO_PATHS),
+  readOnly('outdir_img2img_samples', '', NO_PATHS),
+  readOnly('outdir_extras_samples', '', NO_PATHS),
+  readOnly('outdir_grids', '', NO_PATHS),
+  readOnly('outdir_txt2img_grids', '', NO_PATHS),
+  readOnly('outdir_img2img_grids', '', NO_PATHS),
+  readOnly('outdir_save', '', NO_PATHS),
+  readOnly('directories_filename_pattern', '', NO_PATHS),
+  readOnly('temp_dir', '', NO_PATHS),
+  readOnly('clean_temp_dir_at_start', false, NO_PATHS),
+  works('sd_model_checkpoint', '', 'the checkpoint of the next jobs; the tab loads it at once'),
+  readOnly('sd_checkpoint_hash', '', 'SHA-256 of the checkpoint where it is known'),
+  inert('sd_checkpoint_cache', 0, TAB_DECIDES),
+  inert('sd_vae', 'Automatic', NOT_YET),
+  inert('sd_vae_checkpoint_cache', 0, TAB_DECIDES),
+  inert('sd_vae_as_default', true, 'only one VAE is ever loaded'),
+  inert('sd_vae_encode_method', 'Full', 'always Full'),
+  inert('sd_vae_decode_method', 'Full', 'always Full'),
+  inert('sd_unet', 'Automatic', 'the compiler makes the UNet'),
+  inert('sd_lora', 'None', NOT_YET),
+  inert('sd_hypernetwork', 'None', 'hypernetworks are not supported'),
+  inert('inpainting_mask_weight', 1, NOT_YET),
+  inert('initial_noise_multiplier', 1, NOT_YET),
+  inert('img2img_extra_noise', 0, NOT_YET),
+  inert('img2img_color_correction', false, NOT_YET),
+  inert('img2img_fix_steps', false, NOT_YET),
+  inert('img2img_background_color', '#ffffff', 'transparency is laid on white'),
+  inert('enable_quantization', false, NOT_YET),
+  inert('emphasis', 'Original', NOT_YET),
+  inert('enable_batch_seeds', true, 'always so'),
+  inert('comma_padding_backtrack', 20, 'always 20'),
+  works('CLIP_stop_at_last_layers', 1, 'clip skip', { min: 1, max: 12 }),
+  inert('upcast_attn', false, TAB_DECIDES),
+  works('randn_source', 'GPU', 'GPU and NV are the same numbers (Philox); CPU are PyTorch’s', {
+    choices: ['GPU', 'CPU', 'NV'],
+  }),
+  inert('tiling', false, NOT_YET),
+  inert('hires_fix_refiner_pass', 'second pass', NOT_YET),
+  inert('token_merging_ratio', 0, 'not supported'),
+  inert('token_merging_ratio_img2img', 0, 'not supported'),
+  inert('token_merging_ratio_hr', 0, 'not supported'),
+  inert('pad_cond_uncond', false, TAB_DECIDES),
+  inert('batch_cond_uncond', true, TAB_DECIDES),
+  works('s_min_uncond', 0, 'skips the negative prompt below this sigma', { min: 0, max: 15 }),
+  inert('use_old_emphasis_implementation', false, 'not supported'),
+  inert('use_old_scheduling', false, 'not supported'),
+  inert('use_old_hires_fix_width_height', false, 'not supported'),
+  inert('dont_fix_second_order_samplers_schedule', false, 'not supported'),
+  inert('interrogate_clip_num_beams', 1, 'no captioner'),
+  inert('add_model_hash_to_info', true, 'always, where the hash is known'),
+  inert('add_model_name_to_info', true, 'always'),
+  inert('add_version_to_infotext', true, 'always'),
+  inert('show_progressbar', true, 'always'),
+  inert('live_previews_enable', true, TAB_DECIDES),
+  inert('live_previews_image_format', 'png', TAB_DECIDES),
+  inert('show_progress_grid', true, TAB_DECIDES),
+  inert('show_progress_every_n_steps', 10, TAB_DECIDES),
+  inert('show_progress_type', 'Approx NN', TAB_DECIDES),
+  inert('live_preview_refresh_period', 1000, TAB_DECIDES),
+  inert('send_seed', true, 'a matter of A1111’s own page'),
+  inert('send_size', true, 'a matter of A1111’s own page'),
+  inert('face_restoration', false, 'no face restoration'),
+  inert('face_restoration_model', 'CodeFormer', 'no face restoration'),
+  inert('code_former_weight', 0.5, 'no face restoration'),
+  inert('ESRGAN_tile', 192, NOT_YET),
+  inert('ESRGAN_tile_overlap', 8, NOT_YET),
+  inert('upscaler_for_img2img', 'None', NOT_YET),
+  inert('hide_samplers', [], 'every sampler is listed'),
+  works('eta_ddim', 0, 'eta of DDIM where a request gives none', { min: 0, max: 1 }),
+  works('eta_ancestral', 1, 'eta of the other samplers where a request gives none', {
+    min: 0,
+    max: 1,
+  }),
+  inert('ddim_discretize', 'uniform', 'always uniform'),
+  works('s_churn', 0, 'wins over the request once it is not the default', { min: 0, max: 100 }),
+  works('s_tmin', 0, 'wins over the request once it is not the default', { min: 0, max: 10 }),
+  works('s_tmax', 0, 'wins over the request once it is not the default', { min: 0, max: 999 }),
+  works('s_noise', 1, 'wins over the request once it is not the default', { min: 0, max: 2 }),
+  inert('k_sched_type', 'Automatic', 'the request’s scheduler decides'),
+  inert('sigma_min', 0, NOT_YET),
+  inert('sigma_max', 0, NOT_YET),
+  inert('rho', 0, NOT_YET),
+  works('eta_noise_seed_delta', 0, 'ENSD', { min: 0, max: 2 ** 31 }),
+  inert('always_discard_next_to_last_sigma', false, NOT_YET),
+  inert('sgm_noise_multiplier', false, NOT_YET),
+  inert('uni_pc_variant', 'bh1', NOT_YET),
+  inert('uni_pc_skip_type', 'time_uniform', NOT_YET),
+  inert('uni_pc_order', 3, NOT_YET),
+  inert('uni_pc_lower_order_final', true, NOT_YET),
+  inert('sd_noise_schedule', 'Default', NOT_YET),
+  inert('skip_early_cond', 0, NOT_YET),
+];
+
+const BY_KEY = new Map(OPTIONS.map((entry) => [entry.key, entry]));
+
+/** The table's entry for a key, or undefined for a key that Easel does not know. */
+export function optionEntry(key: string): OptionEntry | undefined {
+  return BY_KEY.get(key);
+}

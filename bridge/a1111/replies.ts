@@ -1,0 +1,215 @@
+import type { GenerationParams } from '../../protocol/generation.ts';
+import { EASEL_VERSION } from '../../protocol/version.ts';
+import type { JobResult, JobView, QueueView } from '../services.ts';
+import { FOREIGN_FIELDS, type Img2imgRequest, type Txt2imgRequest } from './schemas.ts';
+
+/** A1111's reply to txt2img and img2img. `info` is JSON in a string, as clients expect it. */
+export interface ImagesResponse {
+  readonly images: readonly string[];
+  readonly parameters: Readonly<Record<string, unknown>>;
+  readonly info: string;
+}
+
+/** 14 digits of local time, as A1111 stamps its jobs. */
+export function jobTimestamp(milliseconds: number): string {
+  const date = new Date(milliseconds);
+  const parts = [
+    date.getMonth() + 1,
+    date.getDate(),
+    date.getHours(),
+    date.getMinutes(),
+    date.getSeconds(),
+  ];
+  return `${date.getFullYear()}${parts.map((part) => String(part).padStart(2, '0')).join('')}`;
+}
+
+/** The request as A1111 echoes it: every field with its value; pictures only if they were asked back. */
+function echo(request: Txt2imgRequest | Img2imgRequest): Record<string, unknown> {
+  const parameters: Record<string, unknown> = { ...request };
+  for (const name of FOREIGN_FIELDS) delete parameters[name];
+  if ('init_images' in request && !request.include_init_images) {
+    parameters.init_images = null;
+    parameters.mask = null;
+  }
+  return parameters;
+}
+
+/** The seed of every picture planned: counting up, unless a subseed varies instead. */
+function planSeeds({ seed, subseed, subseedStrength, batchSize, batchCount }: GenerationParams) {
+  const indexes = Array.from({ length: batchSize * batchCount }, (_, index) => index);
+  return {
+    seeds: indexes.map((index) => (subseedStrength === 0 ? seed + index : seed)),
+    subseeds: indexes.map((index) => subseed + index),
+  };
+}
+
+/** Key under which notes appear among the extra parameters. */
+const NOTES_KEY = 'Easel notes';
+
+function extraParams({ summary }: JobResult): Record<string, unknown> {
+  const params: Record<string, unknown> = { ...summary.extraParams };
+  if (summary.notes.length > 0) params[NOTES_KEY] ??= summary.notes.join(' ');
+  return params;
+}
+
+/** A1111's `info`, its keys in A1111's order. */
+function describeJob(
+  request: Txt2imgRequest | Img2imgRequest,
+  params: GenerationParams,
+  result: JobResult,
+  timestamp: number,
+): Record<string, unknown> {
+  const { summary, images } = result;
+  const plan = planSeeds(params);
+  const count = plan.seeds.length;
+  const first = images[0];
+  const prompts = Array.from({ length: count }, (_, i) => images[i]?.prompt ?? params.prompt);
+  const negatives = Array.from(
+    { length: count },
+    (_, i) => images[i]?.negativePrompt ?? params.negativePrompt,
+  );
+  return {
+    prompt: first?.prompt ?? params.prompt,
+    all_prompts: prompts,
+    negative_prompt: first?.negativePrompt ?? params.negativePrompt,
+    all_negative_prompts: negatives,
+    seed: params.seed,
+    all_seeds: plan.seeds,
+    subseed: params.subseed,
+    all_subseeds: plan.subseeds,
+    subseed_strength: params.subseedStrength,
+    width: params.width,
+    height: params.height,
+    sampler_name: params.sampler,
+    cfg_scale: params.guidanceScale,
+    steps: params.steps,
+    batch_size: params.batchSize,
+    restore_faces: false,
+    face_restoration_model: null,
+    sd_model_name: summary.checkpoint,
+    sd_model_hash: summary.checkpointHash,
+    sd_vae_name: null,
+    sd_vae_hash: null,
+    seed_resize_from_w: request.seed_resize_from_w,
+    seed_resize_from_h: request.seed_resize_from_h,
+    denoising_strength: params.mode === 'img2img' ? params.denoisingStrength : null,
+    extra_generation_params: extraParams(result),
+    index_of_first_image: 0,
+    infotexts: images.map((image) => image.infotext),
+    styles: request.styles ?? [],
+    job_timestamp: jobTimestamp(timestamp),
+    clip_skip: summary.clipSkip,
+    is_using_inpainting_conditioning: false,
+    version: `Easel ${EASEL_VERSION}`,
+  };
+}
+
+/** Makes A1111's reply out of a finished job. `timestamp` is when it was accepted, in milliseconds. */
+export function toImagesResponse(
+  request: Txt2imgRequest | Img2imgRequest,
+  params: GenerationParams,
+  result: JobResult,
+  timestamp: number,
+): ImagesResponse {
+  return {
+    images: request.send_images ? result.images.map((image) => image.data) : [],
+    parameters: echo(request),
+    info: JSON.stringify(describeJob(request, params, result, timestamp)),
+  };
+}
+
+/** A1111's reply to progress. */
+export interface ProgressResponse {
+  readonly progress: number;
+  readonly eta_relative: number;
+  readonly state: {
+    readonly skipped: boolean;
+    readonly interrupted: boolean;
+    readonly stopping_generation: boolean;
+    readonly job: string;
+    readonly job_count: number;
+    readonly job_timestamp: string;
+    readonly job_no: number;
+    readonly sampling_step: number;
+    readonly sampling_steps: number;
+  };
+  readonly current_image: string | null;
+  readonly textinfo: string | null;
+}
+
+function stateOf(view: JobView, isRunning: boolean): ProgressResponse['state'] {
+  const { params, progress } = view;
+  const jobNumber = Math.floor((progress?.imageIndex ?? 0) / params.batchSize);
+  const job =
+    params.batchCount > 1
+      ? `Batch ${jobNumber + 1} out of ${params.batchCount}`
+      : `scripts_${params.mode}`;
+  return {
+    skipped: view.isSkipped,
+    interrupted: view.isInterrupted,
+    stopping_generation: false,
+    job: isRunning ? job : '',
+    job_count: isRunning ? params.batchCount : 0,
+    job_timestamp: jobTimestamp(view.startedAt ?? view.acceptedAt),
+    job_no: jobNumber,
+    sampling_step: progress?.step ?? 0,
+    sampling_steps: progress?.steps || params.steps,
+  };
+}
+
+const NEVER_RAN: ProgressResponse['state'] = {
+  skipped: false,
+  interrupted: false,
+  stopping_generation: false,
+  job: '',
+  job_count: 0,
+  job_timestamp: '0',
+  job_no: 0,
+  sampling_step: 0,
+  sampling_steps: 0,
+};
+
+function toIdleProgress(last: JobView | null, text: string | null): ProgressResponse {
+  return {
+    progress: 0,
+    eta_relative: 0,
+    state: last ? stateOf(last, false) : NEVER_RAN,
+    current_image: null,
+    textinfo: text,
+  };
+}
+
+/**
+ * A1111's progress out of the queue's state. Idle is exact zeros and an empty `job`, because clients wait for them;
+ * the rest of `state` keeps the last job's values, as there. `activity` is what a tab does outside jobs.
+ */
+export function toProgressResponse(
+  { current, waiting }: QueueView,
+  last: JobView | null,
+  {
+    now = Date.now(),
+    skipsImage = false,
+    activity = null as string | null,
+  }: { now?: number; skipsImage?: boolean; activity?: string | null } = {},
+): ProgressResponse {
+  if (current === null) {
+    const waitingText = waiting > 0 ? `Waiting for an engine: ${waiting} in the queue` : null;
+    return toIdleProgress(last, activity ?? waitingText);
+  }
+  const state = stateOf(current, true);
+  const isSampling =
+    current.progress?.stage === 'sampling' || current.progress?.stage === 'decoding';
+  const share =
+    isSampling && state.sampling_steps > 0 ? state.sampling_step / state.sampling_steps : 0;
+  const progress = Math.min(1, 0.01 + (state.job_no + share) / state.job_count);
+  const elapsedSeconds = (now - (current.startedAt ?? current.acceptedAt)) / 1000;
+  const eta =
+    current.progress?.etaSeconds ?? Math.max(0, elapsedSeconds / progress - elapsedSeconds);
+  return {
+    progress,
+    eta_relative: eta,
+    state,
+    current_image: skipsImage ? null : current.preview,
+    textinfo: current.progress?.message || null,
+  };
+}
