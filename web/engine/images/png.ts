@@ -1,0 +1,112 @@
+import type { Pixels } from './pixels.ts';
+
+/** PNG (ISO/IEC 15948), 8 bits a channel, RGB, not interlaced: the same pixels give the same bytes. */
+
+const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
+const CHANNELS = 3;
+
+/** Encodes pixels without any text; texts are added to the finished file. */
+export async function encodePng(pixels: Pixels): Promise<Uint8Array<ArrayBuffer>> {
+  const header = new Uint8Array(13);
+  const view = new DataView(header.buffer);
+  view.setUint32(0, pixels.width);
+  view.setUint32(4, pixels.height);
+  header[8] = 8;
+  header[9] = 2;
+  return concat([
+    Uint8Array.from(SIGNATURE),
+    chunk('IHDR', header),
+    chunk('IDAT', await deflate(filterRows(pixels))),
+    chunk('IEND', new Uint8Array(0)),
+  ]);
+}
+
+/** The zlib stream that PNG wants, made by the browser; deterministic for one browser version. */
+async function deflate(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+  const stream = new Blob([bytes]).stream().pipeThrough(new CompressionStream('deflate'));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/** Each row after its filter type; of the five filters the one with the smallest sum of absolute values. */
+function filterRows({ width, height, data }: Pixels): Uint8Array<ArrayBuffer> {
+  const stride = width * CHANNELS;
+  const out = new Uint8Array(height * (stride + 1));
+  const candidate = new Uint8Array(stride);
+  const empty = new Uint8Array(stride);
+  for (let y = 0; y < height; y++) {
+    const row = data.subarray(y * stride, (y + 1) * stride);
+    const above = y === 0 ? empty : data.subarray((y - 1) * stride, y * stride);
+    const start = y * (stride + 1);
+    let smallest = Number.POSITIVE_INFINITY;
+    for (let filter = 0; filter <= 4; filter++) {
+      const sum = applyFilter(filter, row, above, candidate);
+      if (sum >= smallest) continue;
+      smallest = sum;
+      out[start] = filter;
+      out.set(candidate, start + 1);
+    }
+  }
+  return out;
+}
+
+/** Filters one row into `out`; returns the sum of the results' absolute values as signed bytes. */
+function applyFilter(filter: number, row: Uint8Array, above: Uint8Array, out: Uint8Array): number {
+  let sum = 0;
+  for (let i = 0; i < row.length; i++) {
+    const left = i < CHANNELS ? 0 : (row[i - CHANNELS] as number);
+    const up = above[i] as number;
+    const upLeft = i < CHANNELS ? 0 : (above[i - CHANNELS] as number);
+    const value = ((row[i] as number) - predict(filter, left, up, upLeft)) & 0xff;
+    out[i] = value;
+    sum += value < 128 ? value : 256 - value;
+  }
+  return sum;
+}
+
+/** The filters None, Sub, Up, Average and Paeth (§9). */
+function predict(filter: number, left: number, up: number, upLeft: number): number {
+  if (filter === 0) return 0;
+  if (filter === 1) return left;
+  if (filter === 2) return up;
+  if (filter === 3) return (left + up) >> 1;
+  const base = left + up - upLeft;
+  const [toLeft, toUp, toUpLeft] = [
+    Math.abs(base - left),
+    Math.abs(base - up),
+    Math.abs(base - upLeft),
+  ];
+  if (toLeft <= toUp && toLeft <= toUpLeft) return left;
+  return toUp <= toUpLeft ? up : upLeft;
+}
+
+const CRC_TABLE = Int32Array.from({ length: 256 }, (_, n) => {
+  let c = n;
+  for (let k = 0; k < 8; k++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
+  return c;
+});
+
+function crc32(bytes: Uint8Array): number {
+  let c = -1;
+  for (const byte of bytes) c = (CRC_TABLE[(c ^ byte) & 0xff] as number) ^ (c >>> 8);
+  return ~c >>> 0;
+}
+
+function chunk(type: string, body: Uint8Array): Uint8Array {
+  const out = new Uint8Array(12 + body.length);
+  const view = new DataView(out.buffer);
+  view.setUint32(0, body.length);
+  out.set(new TextEncoder().encode(type), 4);
+  out.set(body, 8);
+  view.setUint32(8 + body.length, crc32(out.subarray(4, 8 + body.length)));
+  return out;
+}
+
+function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    out.set(part, offset);
+    offset += part.length;
+  }
+  return out;
+}
