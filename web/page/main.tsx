@@ -60,7 +60,9 @@ async function main(): Promise<void> {
   }
   state.server.value = server.kind;
   state.baseUrl.value = baseUrl;
-  const engine = createEngineClient(engineConfigOf(location.href, server));
+  const engine = createEngineClient(
+    engineConfigOf(location.href, server, state.form.checkpoint.peek()),
+  );
   followEngine(state, engine);
   followAddress(state);
   persistSettings(state);

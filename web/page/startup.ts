@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { EMBEDDED_CHECKPOINT } from '../../protocol/catalog.ts';
+import { engineStart } from '../../protocol/engine-start.ts';
 import { RELAY_PATH, TOKEN_PATH } from '../../protocol/relay.ts';
 import { EASEL_VERSION } from '../../protocol/version.ts';
 import type { EngineConfig } from '../shared/worker-protocol.ts';
@@ -14,19 +16,27 @@ export type ServerKind =
 
 const precision = z.enum(['auto', 'fp32', 'fp16', 'q8', 'q4']);
 
-/** The engine token's reply as far as the page reads it; the token itself is the worker's business. */
-const tokenReply = z.object({
-  token: z.string().min(1),
-  device: z.string().max(300).nullish(),
-  precision: precision.nullish().catch(null),
-  checkpoint: z.string().max(1000).nullish(),
-});
-type TokenReply = z.infer<typeof tokenReply>;
+/** Enough to know a bridge by; one of another version may say the rest in words of its own. */
+const anyBridge = z.object({ token: z.string().min(1) });
+
+/** What the command line asks of the engine. */
+export interface EngineWishes {
+  readonly relayPath: string;
+  readonly device: string;
+  readonly precision: EngineConfig['precision'];
+  readonly checkpoint: string | null;
+}
+
+const NO_WISHES: EngineWishes = {
+  relayPath: RELAY_PATH,
+  device: 'auto',
+  precision: 'auto',
+  checkpoint: null,
+};
 
 export interface Server {
   readonly kind: ServerKind;
-  /** What the command line asks of the engine; empty without a bridge. */
-  readonly wishes: Partial<Pick<EngineConfig, 'device' | 'precision' | 'checkpoint'>>;
+  readonly wishes: EngineWishes;
 }
 
 const PROBE_TIMEOUT_MS = 5_000;
@@ -48,7 +58,7 @@ export async function detectServer(
   baseUrl: string,
   fetchImpl: typeof fetch = fetch,
 ): Promise<Server> {
-  const staticHost: Server = { kind: 'static', wishes: {} };
+  const staticHost: Server = { kind: 'static', wishes: NO_WISHES };
   try {
     const reply = await fetchImpl(new URL(withoutSlash(TOKEN_PATH), baseUrl), {
       headers: { accept: 'application/json' },
@@ -56,39 +66,38 @@ export async function detectServer(
       credentials: 'same-origin',
       signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
     });
-    if (reply.status === 401 || reply.status === 403) return { kind: 'locked', wishes: {} };
+    if (reply.status === 401 || reply.status === 403) return { kind: 'locked', wishes: NO_WISHES };
     if (!reply.ok) return staticHost;
-    const parsed = tokenReply.safeParse(await reply.json());
-    return parsed.success ? { kind: 'bridge', wishes: wishesOf(parsed.data) } : staticHost;
+    const body: unknown = await reply.json();
+    if (!anyBridge.safeParse(body).success) return staticHost;
+    const parsed = engineStart.safeParse(body);
+    return { kind: 'bridge', wishes: parsed.success ? parsed.data : NO_WISHES };
   } catch {
     return staticHost;
   }
 }
 
-function wishesOf(reply: TokenReply): Server['wishes'] {
-  return {
-    ...(reply.device ? { device: reply.device } : {}),
-    ...(reply.precision ? { precision: reply.precision } : {}),
-    ...(reply.checkpoint ? { checkpoint: reply.checkpoint } : {}),
-  };
-}
-
-/** Merges what is known into the worker's configuration: page address before bridge before defaults. */
-export function engineConfigOf(pageUrl: string, server: Server): EngineConfig {
+/**
+ * Merges what is known into the worker's configuration: page address before bridge before defaults.
+ * `chosen` is the checkpoint that this browser used last; a bridge decides for itself.
+ */
+export function engineConfigOf(pageUrl: string, server: Server, chosen = ''): EngineConfig {
   const baseUrl = baseUrlOf(pageUrl);
   const query = new URL(pageUrl).searchParams;
+  const { wishes } = server;
   const asked = precision.safeParse(query.get('precision'));
-  const relayUrl = new URL(withoutSlash(RELAY_PATH), baseUrl);
+  const relayUrl = new URL(withoutSlash(wishes.relayPath), baseUrl);
   relayUrl.protocol = relayUrl.protocol === 'https:' ? 'wss:' : 'ws:';
+  const ownChoice = server.kind === 'static' && chosen !== '' ? chosen : EMBEDDED_CHECKPOINT;
   return {
     baseUrl,
     relay:
       server.kind === 'bridge'
         ? { url: relayUrl.href, tokenUrl: new URL(withoutSlash(TOKEN_PATH), baseUrl).href }
         : null,
-    device: query.get('device') ?? server.wishes.device ?? 'auto',
-    precision: asked.success ? asked.data : (server.wishes.precision ?? 'auto'),
-    checkpoint: query.get('checkpoint') ?? server.wishes.checkpoint ?? null,
+    device: query.get('device') ?? wishes.device,
+    precision: asked.success ? asked.data : wishes.precision,
+    checkpoint: query.get('checkpoint') ?? wishes.checkpoint ?? ownChoice,
     appVersion: EASEL_VERSION,
   };
 }
