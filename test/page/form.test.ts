@@ -1,0 +1,89 @@
+import { describe, expect, it } from 'vitest';
+import { generationParams, MAX_RANDOM_SEED } from '../../protocol/generation.ts';
+import {
+  drawSeed,
+  FORM_DEFAULTS,
+  findProblems,
+  NUMBER_FIELDS,
+  NUMBER_RULES,
+  toGenerationParams,
+} from '../../web/page/form.ts';
+
+function paramsOf(overrides: Partial<typeof FORM_DEFAULTS>) {
+  const result = toGenerationParams({ ...FORM_DEFAULTS, ...overrides }, { draw: () => 99 });
+  if ('problems' in result) throw new Error(JSON.stringify(result.problems));
+  return result.params;
+}
+
+describe('toGenerationParams', () => {
+  it('makes a job of the defaults', () => {
+    expect(paramsOf({})).toMatchObject({
+      mode: 'txt2img',
+      prompt: '',
+      steps: 20,
+      guidanceScale: 5,
+      width: 512,
+      height: 512,
+      seed: 99,
+      sampler: 'Euler',
+      scheduler: 'automatic',
+      checkpoint: null,
+    });
+  });
+
+  it('draws a seed for -1 and keeps any other', () => {
+    expect(paramsOf({ seed: '-1' }).seed).toBe(99);
+    expect(paramsOf({ seed: '0' }).seed).toBe(0);
+    expect(paramsOf({ seed: '4294967295' }).seed).toBe(4294967295);
+  });
+
+  it('reads blanks around numbers and fractions where they are allowed', () => {
+    expect(paramsOf({ steps: ' 8 ', guidanceScale: '6.5' })).toMatchObject({
+      steps: 8,
+      guidanceScale: 6.5,
+    });
+  });
+
+  it.each([
+    ['steps', '0'],
+    ['steps', '1001'],
+    ['steps', '2.5'],
+    ['steps', ''],
+    ['steps', 'many'],
+    ['guidanceScale', '-1'],
+    ['guidanceScale', 'NaN'],
+    ['width', '63'],
+    ['height', '4097'],
+    ['seed', '-2'],
+    ['seed', '1e30'],
+    ['batchSize', '17'],
+    ['batchCount', '101'],
+  ] as const)('names %s when it is "%s"', (field, text) => {
+    const result = toGenerationParams({ ...FORM_DEFAULTS, [field]: text });
+    expect(result).toMatchObject({ problems: { [field]: { min: NUMBER_RULES[field].min } } });
+    expect(Object.keys('problems' in result ? result.problems : {})).toEqual([field]);
+  });
+
+  it('names every wrong field at once', () => {
+    const problems = findProblems({ ...FORM_DEFAULTS, steps: '', width: '1', seed: 'x' });
+    expect(Object.keys(problems).sort()).toEqual(['seed', 'steps', 'width']);
+  });
+
+  it('accepts exactly what the protocol accepts at both ends of every range', () => {
+    for (const field of NUMBER_FIELDS) {
+      for (const value of [NUMBER_RULES[field].min, NUMBER_RULES[field].max]) {
+        const params = paramsOf({ [field]: String(value) });
+        expect(generationParams.safeParse(params).success, `${field} ${value}`).toBe(true);
+      }
+    }
+  });
+});
+
+describe('drawSeed', () => {
+  it('stays in the range that A1111 draws from', () => {
+    for (let i = 0; i < 1000; i++) {
+      const seed = drawSeed();
+      expect(Number.isInteger(seed) && seed >= 0 && seed <= MAX_RANDOM_SEED).toBe(true);
+    }
+  });
+});

@@ -1,0 +1,68 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ensureIsolation, type IsolationBrowser } from '../../web/page/isolation.ts';
+
+const SCRIPT = 'https://me.github.io/easel/sw.js';
+
+function fakeBrowser(overrides: Partial<IsolationBrowser> = {}) {
+  const calls: string[] = [];
+  const notes = new Map<string, string>();
+  const registration = {} as ServiceWorkerRegistration;
+  const browser: IsolationBrowser = {
+    isIsolated: false,
+    isSecure: true,
+    serviceWorker: {
+      controller: null,
+      ready: Promise.resolve(registration),
+      register: async (url) => {
+        calls.push(`register ${url}`);
+        return registration;
+      },
+    },
+    session: {
+      getItem: (key) => notes.get(key) ?? null,
+      setItem: (key, value) => void notes.set(key, value),
+    },
+    reload: () => void calls.push('reload'),
+    ...overrides,
+  };
+  return { browser, calls };
+}
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+describe('ensureIsolation', () => {
+  it('registers and reloads once, never in a loop', async () => {
+    const { browser, calls } = fakeBrowser();
+    expect(await ensureIsolation(browser, SCRIPT)).toBe(true);
+    expect(calls).toEqual([`register ${SCRIPT}`, 'reload']);
+    expect(await ensureIsolation(browser, SCRIPT)).toBe(false);
+    expect(calls).toHaveLength(2);
+  });
+
+  it.each([
+    ['the host sends the headers', { isIsolated: true }],
+    ['the page is not secure', { isSecure: false }],
+    ['there are no service workers', { serviceWorker: null }],
+    ['nothing can be noted', { session: null }],
+  ])('does nothing where %s', async (_name, overrides) => {
+    const { browser, calls } = fakeBrowser(overrides);
+    expect(await ensureIsolation(browser, SCRIPT)).toBe(false);
+    expect(calls).toEqual([]);
+  });
+
+  it('goes on without where registering fails or never ends', async () => {
+    const ready = new Promise<ServiceWorkerRegistration>(() => {});
+    const failing = fakeBrowser({
+      serviceWorker: { controller: null, ready, register: () => Promise.reject(new Error('no')) },
+    });
+    expect(await ensureIsolation(failing.browser, SCRIPT)).toBe(false);
+    const hanging = fakeBrowser({
+      serviceWorker: { controller: null, ready, register: () => ready },
+    });
+    const outcome = ensureIsolation(hanging.browser, SCRIPT);
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(await outcome).toBe(false);
+    expect(hanging.calls).toEqual([]);
+  });
+});
