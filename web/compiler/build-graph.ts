@@ -1,4 +1,7 @@
+import { GenerationError } from '../../protocol/errors.ts';
+import { buildComponent, type ComponentConfig, componentConfig } from './component.ts';
 import type { BuiltGraph, CompiledComponent, GraphShape } from './model.ts';
+import type { WeightSource, WeightSpec } from './weights.ts';
 
 export interface GraphOptions {
   /** Text encoders: 1 is the last layer, k the layer k - 1 before it, then the final norm. */
@@ -20,11 +23,71 @@ export interface GraphOptions {
  * | vae_decoder | `latents` f32 [b, c, h, w] on the sampler's scale | `image` f32 [b, 3, H, W], about -1..1, not clamped |
  *
  * All are float32 at the boundary whatever the precision inside.
+ * Throws `invalid-request` for sizes or a clip skip that the component does not have, and
+ * `invalid-model` for a compiled component that does not hold what its graph needs.
  */
 export function buildGraph(
   component: CompiledComponent,
   shape: GraphShape,
-  options: GraphOptions = {},
+  { clipSkip = 1, pooled = false, provider = 'wasm' }: GraphOptions = {},
 ): BuiltGraph {
-  throw new Error(`not written yet: ${component.name} ${shape.batch} ${options.clipSkip}`);
+  const config = componentConfig(component);
+  checkShape(config, shape, clipSkip);
+  const shardPaths = component.shardSizes.map((_, shard) => `${component.name}.${shard}.weights`);
+  const graph = buildComponent(
+    component.name,
+    config,
+    component.precision,
+    shape,
+    storedWeights(component, shardPaths),
+    { clipSkip, pooled, webgpu: provider === 'webgpu' },
+  );
+  return { onnx: graph.encode(), shardPaths };
+}
+
+function storedWeights(component: CompiledComponent, shardPaths: readonly string[]): WeightSource {
+  return (spec: WeightSpec) => {
+    const entry = component.weights[spec.name];
+    const location = entry && shardPaths[entry.shard];
+    const isFloat = entry?.dtype === 'float32' || entry?.dtype === 'float16';
+    const sameShape = entry?.shape.join() === spec.storedShape.join();
+    if (!entry || location === undefined || !isFloat || !sameShape) {
+      throw new GenerationError(
+        'invalid-model',
+        `The compiled ${component.name} does not hold the weight "${spec.name}" [${spec.storedShape.join(', ')}]. Delete it from the cache and load the model again.`,
+      );
+    }
+    const dtype = entry.dtype === 'float16' ? 'float16' : 'float32';
+    return { dtype, location, offset: entry.offset, sizeBytes: entry.sizeBytes };
+  };
+}
+
+function checkShape(config: ComponentConfig, shape: GraphShape, clipSkip: number): void {
+  const sizes =
+    config.type === 'clip-text'
+      ? { batch: shape.batch, tokens: shape.tokens }
+      : config.type === 'unet'
+        ? shape
+        : { batch: shape.batch, height: shape.latentHeight, width: shape.latentWidth };
+  for (const [name, size] of Object.entries(sizes)) {
+    if (!Number.isInteger(size) || size < 1) {
+      throw new GenerationError(
+        'invalid-request',
+        `${name} should be a whole number from 1, not ${size}.`,
+      );
+    }
+  }
+  if (config.type !== 'clip-text') return;
+  if (shape.tokens > config.contextLength) {
+    throw new GenerationError(
+      'invalid-request',
+      `The text encoder takes ${config.contextLength} tokens at once, not ${shape.tokens}.`,
+    );
+  }
+  if (!Number.isInteger(clipSkip) || clipSkip < 1 || clipSkip > config.layers) {
+    throw new GenerationError(
+      'invalid-request',
+      `Clip skip should be from 1 to ${config.layers} for this text encoder, not ${clipSkip}.`,
+    );
+  }
 }

@@ -1,14 +1,34 @@
-import type { Checkpoint } from './checkpoint.ts';
+import { GenerationError } from '../../protocol/errors.ts';
+import type { Checkpoint, CheckpointComponent } from './checkpoint.ts';
+import { componentPrecision, planWeights } from './component.ts';
+import {
+  convertElements,
+  type FloatSourceDtype,
+  isFloatSource,
+  sourceBytes,
+  type TargetDtype,
+  transposedStrip,
+} from './convert.ts';
+import { invalidModel, unsupportedModel } from './errors.ts';
 import type {
+  CompiledComponent,
   CompiledModel,
   CompileProgress,
   ComponentName,
   Precision,
   WeightSink,
 } from './model.ts';
+import { sizeOf } from './onnx/shapes.ts';
+import type { SourceTensor } from './safetensors.ts';
+import { ShardWriter } from './shard-writer.ts';
+import type { WeightSpec } from './weights.ts';
 
 /** Part of every cache key: raised whenever the same input would give other bytes. */
 export const COMPILER_VERSION = 1;
+
+const MEBIBYTE = 1024 * 1024;
+/** What is read and converted at a time. */
+const PIECE_BYTES = 8 * MEBIBYTE;
 
 export interface CompileOptions {
   readonly precision: Precision;
@@ -23,12 +43,142 @@ export interface CompileOptions {
 
 /**
  * Streams a checkpoint's weights through conversion into `sink` and says where each one went.
- * At most one source tensor and a write buffer are in memory. An aborted signal throws AbortError.
+ * At most one source tensor and a write buffer are in memory. An aborted signal throws AbortError; a
+ * weight that the precision cannot hold, a short read or a failing sink reject with their own error.
  */
 export async function compileCheckpoint(
   checkpoint: Checkpoint,
-  { signal }: CompileOptions,
+  {
+    precision,
+    sink,
+    onProgress = () => {},
+    signal,
+    components: names,
+    maxShardBytes = 512 * MEBIBYTE,
+  }: CompileOptions,
 ): Promise<CompiledModel> {
+  if (precision === 'q8' || precision === 'q4') {
+    throw new GenerationError('unsupported', `The precision ${precision} is not known yet.`);
+  }
+  const chosen = checkpoint.components.filter(({ name }) => names?.includes(name) ?? true);
+  const plans = chosen.map((component) => ({ component, weights: placeSources(component) }));
+  const totalBytes = plans
+    .flatMap(({ weights }) => weights.flatMap(({ sources }) => sources))
+    .reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  let doneBytes = 0;
+  const compiled: CompiledComponent[] = [];
+  for (const { component, weights } of plans) {
+    const stored = componentPrecision(component.name, precision);
+    const writer = new ShardWriter(component.name, sink, maxShardBytes);
+    const report = (bytes: number) => {
+      doneBytes += bytes;
+      onProgress({ component: component.name, doneBytes, totalBytes });
+    };
+    report(0);
+    for (const { spec, sources } of weights) {
+      const to = stored === 'fp16' && !spec.keepFloat32 ? 'float16' : 'float32';
+      await writer.begin(spec.name, { dtype: to, shape: spec.storedShape });
+      for (const source of sources) {
+        for await (const piece of convertedPieces(source, spec, to, signal)) {
+          signal?.throwIfAborted();
+          await writer.write(piece.bytes);
+          report(piece.sourceBytes);
+        }
+      }
+    }
+    const { shardSizes, entries } = await writer.finish();
+    const { name, config } = component;
+    compiled.push({ name, config, precision: stored, shardSizes, weights: entries });
+  }
+  return { description: checkpoint.description, components: compiled };
+}
+
+interface FloatTensor extends SourceTensor {
+  readonly dtype: FloatSourceDtype;
+}
+
+interface SourcedWeight {
+  readonly spec: WeightSpec;
+  readonly sources: readonly FloatTensor[];
+}
+
+/** Every weight with the tensors it is made of, in the order of the files, so that reads run forward. */
+function placeSources({ name, config, tensors }: CheckpointComponent): SourcedWeight[] {
+  const weights = planWeights(name, config).map((spec) => ({
+    spec,
+    sources: spec.parts.map((part) => {
+      const tensor = tensors.get(part);
+      if (!tensor) throw invalidModel(name, `tensor "${part}" is missing.`);
+      if (!isFloatTensor(tensor)) {
+        throw unsupportedModel(tensor.file.path, `tensor "${part}" is ${tensor.dtype}.`);
+      }
+      return tensor;
+    }),
+  }));
+  return weights.sort(({ sources: [a] }, { sources: [b] }) => {
+    if (!a || !b || a.file === b.file) return (a?.offset ?? 0) - (b?.offset ?? 0);
+    return a.file.path < b.file.path ? -1 : 1;
+  });
+}
+
+function isFloatTensor(tensor: SourceTensor): tensor is FloatTensor {
+  return isFloatSource(tensor.dtype);
+}
+
+interface Piece {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly sourceBytes: number;
+}
+
+async function* convertedPieces(
+  source: FloatTensor,
+  { layout }: WeightSpec,
+  to: TargetDtype,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Piece> {
+  const convert = (elements: Uint8Array): Piece => {
+    const { bytes, overflows } = convertElements(elements, source.dtype, to);
+    if (overflows > 0) {
+      throw invalidModel(
+        source.file.path,
+        `tensor "${source.name}" holds ${overflows} values too large for ${to}. Choose the precision fp32.`,
+      );
+    }
+    return { bytes, sourceBytes: elements.byteLength };
+  };
+  if (layout === 'plain') {
+    for (let at = 0; at < source.sizeBytes; at += PIECE_BYTES) {
+      yield convert(
+        await readPart(source, at, Math.min(PIECE_BYTES, source.sizeBytes - at), signal),
+      );
+    }
+    return;
+  }
+  // A transpose needs all rows for its first: the one case where a whole tensor is in memory.
+  const elementBytes = sourceBytes(source.dtype);
+  const [rows = 1] = source.shape;
+  const columns = sizeOf(source.shape) / rows;
+  const matrix = await readPart(source, 0, source.sizeBytes, signal);
+  const step = Math.max(1, Math.floor(PIECE_BYTES / (rows * elementBytes)));
+  for (let column = 0; column < columns; column += step) {
+    const end = Math.min(column + step, columns);
+    yield convert(transposedStrip(matrix, { rows, columns, elementBytes }, column, end));
+  }
+}
+
+async function readPart(
+  { file, name, offset }: SourceTensor,
+  at: number,
+  length: number,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
   signal?.throwIfAborted();
-  throw new Error(`not written yet: ${checkpoint.name}`);
+  const bytes = await file.read(offset + at, length, signal ? { signal } : {});
+  if (bytes.byteLength !== length) {
+    throw invalidModel(
+      file.path,
+      `is cut off: of tensor "${name}" ${length} bytes were expected at ${offset + at}, ${bytes.byteLength} came. Download it again.`,
+    );
+  }
+  return bytes;
 }

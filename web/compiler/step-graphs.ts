@@ -1,3 +1,7 @@
+import { GraphBuilder, type Value } from './onnx/graph-builder.ts';
+import { concat, matMul, mul, reshape } from './onnx/ops.ts';
+import { sizeOf } from './onnx/shapes.ts';
+
 /** Latents of one call: [pictures, channels, height, width]. */
 export type LatentShape = readonly [number, number, number, number];
 
@@ -20,8 +24,14 @@ export function buildCombineGraph({
 }: {
   shape: LatentShape;
   terms: number;
-}): Uint8Array {
-  throw new Error(`not written yet: ${shape} ${terms}`);
+}): Uint8Array<ArrayBuffer> {
+  if (!Number.isInteger(terms) || terms < 1) throw new RangeError(`${terms} terms`);
+  const g = new GraphBuilder('combine');
+  const rows = Array.from({ length: terms }, (_, index) =>
+    flatRows(g, g.input(`x${index}`, 'float32', shape), 1),
+  );
+  g.output('out', weightedSum(g, rows, g.input('coefficients', 'float32', [terms]), shape));
+  return g.encode();
 }
 
 /**
@@ -34,8 +44,11 @@ export function buildPrepareGraph({
 }: {
   shape: LatentShape;
   copies: 1 | 2;
-}): Uint8Array {
-  throw new Error(`not written yet: ${shape} ${copies}`);
+}): Uint8Array<ArrayBuffer> {
+  const g = new GraphBuilder('prepare');
+  const scaled = mul(g, g.input('x', 'float32', shape), g.input('scale', 'float32', [1]));
+  g.output('sample', copies === 1 ? scaled : concat(g, [scaled, scaled], 0));
+  return g.encode();
 }
 
 /**
@@ -50,8 +63,16 @@ export function buildGuidanceGraph({
 }: {
   shape: LatentShape;
   copies: 1 | 2;
-}): Uint8Array {
-  throw new Error(`not written yet: ${shape} ${copies}`);
+}): Uint8Array<ArrayBuffer> {
+  const [pictures, ...rest] = shape;
+  const g = new GraphBuilder('guidance');
+  const rows = [
+    flatRows(g, g.input('x', 'float32', shape), 1),
+    flatRows(g, g.input('out_sample', 'float32', [copies * pictures, ...rest]), copies),
+  ];
+  const coefficients = g.input('coefficients', 'float32', [1 + copies]);
+  g.output('denoised', weightedSum(g, rows, coefficients, shape));
+  return g.encode();
 }
 
 /** Scale of the UNet's input at noise level `sigma`: 1 / sqrt(sigma² + 1) (k-diffusion's c_in). */
@@ -59,7 +80,40 @@ export function inputScale(sigma: number): number {
   return 1 / Math.sqrt(sigma * sigma + 1);
 }
 
-/** Coefficients for `buildGuidanceGraph`: of `x`, of the cond rows and, with two copies, of the uncond rows. */
-export function guidanceCoefficients(terms: GuidanceTerms): Float32Array {
-  throw new Error(`not written yet: ${terms.sigma}`);
+/**
+ * Coefficients for `buildGuidanceGraph`: of `x`, of the cond rows and, with two copies, of the uncond
+ * rows. denoised = c_skip · x + c_out · (uncond + scale · (cond − uncond)); for epsilon c_skip = 1 and
+ * c_out = −sigma, for v c_skip = 1 / (sigma² + 1) and c_out = −sigma / sqrt(sigma² + 1)
+ * (k-diffusion's CompVisDenoiser and CompVisVDenoiser).
+ */
+export function guidanceCoefficients({
+  sigma,
+  guidanceScale,
+  predictionType,
+  copies,
+}: GuidanceTerms): Float32Array<ArrayBuffer> {
+  const isEpsilon = predictionType === 'epsilon';
+  const skip = isEpsilon ? 1 : 1 / (sigma * sigma + 1);
+  const out = isEpsilon ? -sigma : -sigma / Math.sqrt(sigma * sigma + 1);
+  return copies === 1
+    ? Float32Array.of(skip, out)
+    : Float32Array.of(skip, out * guidanceScale, out * (1 - guidanceScale));
+}
+
+/** `x` as a matrix of `rows` rows. */
+function flatRows(g: GraphBuilder, x: Value, rows: number): Value {
+  return reshape(g, x, [rows, sizeOf(x.shape) / rows]);
+}
+
+/** One matrix product makes the whole sum: two dispatches for any number of terms. */
+function weightedSum(
+  g: GraphBuilder,
+  rows: readonly Value[],
+  coefficients: Value,
+  shape: LatentShape,
+): Value {
+  const terms = coefficients.shape[0] ?? 1;
+  const matrix = rows.length === 1 ? rows[0] : concat(g, rows, 0);
+  if (!matrix) throw new RangeError('no terms');
+  return reshape(g, matMul(g, reshape(g, coefficients, [1, terms]), matrix), shape);
 }

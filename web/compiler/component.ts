@@ -1,0 +1,83 @@
+import { GenerationError } from '../../protocol/errors.ts';
+import type { CompiledComponent, ComponentName, GraphShape, Precision } from './model.ts';
+import {
+  type AutoencoderKlConfig,
+  buildVaeDecoder,
+  buildVaeEncoder,
+} from './models/autoencoder-kl.ts';
+import { buildClipText, type ClipTextConfig } from './models/clip-text.ts';
+import { buildUnet, type UnetConfig } from './models/unet.ts';
+import { GraphBuilder } from './onnx/graph-builder.ts';
+import type { WeightSource, WeightSpec } from './weights.ts';
+
+/** What a component's graph is built from; plain JSON, tagged by `type`. */
+export type ComponentConfig = ClipTextConfig | UnetConfig | AutoencoderKlConfig;
+
+export interface ComponentOptions {
+  readonly clipSkip: number;
+  readonly pooled: boolean;
+  readonly webgpu: boolean;
+}
+
+/** The configuration of a compiled component, by its tag. */
+export function componentConfig({
+  name,
+  config,
+}: Pick<CompiledComponent, 'name' | 'config'>): ComponentConfig {
+  const { type } = config;
+  if (type === 'clip-text' || type === 'unet' || type === 'autoencoder-kl') {
+    return config as ComponentConfig;
+  }
+  throw new GenerationError(
+    'invalid-model',
+    `The compiled ${name} was made by another version of Easel. Delete it from the cache and load the model again.`,
+  );
+}
+
+/**
+ * Precision that a component is stored and run with. The VAE stays float32: it runs once a picture, and
+ * the activations of some (SDXL's) exceed what float16 holds.
+ */
+export function componentPrecision(name: ComponentName, precision: Precision): Precision {
+  return name === 'vae_encoder' || name === 'vae_decoder' ? 'fp32' : precision;
+}
+
+/** Builds the graph of one component; which builder follows from its name and configuration. */
+export function buildComponent(
+  name: ComponentName,
+  config: ComponentConfig,
+  precision: Precision,
+  shape: GraphShape,
+  weights: WeightSource,
+  { clipSkip, pooled, webgpu }: ComponentOptions,
+): GraphBuilder {
+  const dtype = precision === 'fp16' ? 'float16' : 'float32';
+  const g = new GraphBuilder(name, { dtype, weights });
+  switch (config.type) {
+    case 'clip-text':
+      buildClipText(g, config, { ...shape, clipSkip, pooled });
+      break;
+    case 'unet':
+      buildUnet(g, config, { ...shape, webgpu });
+      break;
+    case 'autoencoder-kl':
+      if (name === 'vae_encoder') buildVaeEncoder(g, config, shape);
+      else buildVaeDecoder(g, config, shape);
+      break;
+  }
+  return g;
+}
+
+/** Every weight that a component's graph asks for, each once, in the order it is used. */
+export function planWeights(name: ComponentName, config: ComponentConfig): WeightSpec[] {
+  const specs = new Map<string, WeightSpec>();
+  const record: WeightSource = (spec) => {
+    specs.set(spec.name, spec);
+    return { dtype: 'float32', location: '', offset: 0, sizeBytes: 0 };
+  };
+  const tokens = config.type === 'clip-text' ? config.contextLength : 1;
+  const shape = { batch: 1, latentHeight: 8, latentWidth: 8, tokens };
+  const options = { clipSkip: 1, pooled: false, webgpu: false };
+  buildComponent(name, config, 'fp32', shape, record, options);
+  return [...specs.values()];
+}

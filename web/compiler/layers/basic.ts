@@ -1,0 +1,167 @@
+import type { GraphBuilder, Value } from '../onnx/graph-builder.ts';
+import { add, cast, floats, matMul, mul, reshape } from '../onnx/ops.ts';
+
+/** The layers every model is made of; each reads its weights under the name it is given. */
+
+/** `nn.Conv2d` over NCHW with a bias. `padding`: the same on all sides, or [top, left, bottom, right]. */
+export function conv2d(
+  g: GraphBuilder,
+  name: string,
+  x: Value,
+  {
+    outChannels,
+    kernel,
+    stride = 1,
+    padding = (kernel - 1) / 2,
+  }: {
+    outChannels: number;
+    kernel: number;
+    stride?: number;
+    padding?: number | readonly [number, number, number, number];
+  },
+): Value {
+  const [batch, inChannels, height, width] = dimensions4(x);
+  const pads = typeof padding === 'number' ? [padding, padding, padding, padding] : padding;
+  const [top = 0, left = 0, bottom = 0, right = 0] = pads;
+  const shape = [
+    batch,
+    outChannels,
+    Math.floor((height + top + bottom - kernel) / stride) + 1,
+    Math.floor((width + left + right - kernel) / stride) + 1,
+  ];
+  return g.scope(name, () => {
+    const weight = g.weight('weight', [outChannels, inChannels, kernel, kernel]);
+    const bias = g.weight('bias', [outChannels]);
+    const attributes = {
+      kernel_shape: { ints: [kernel, kernel] },
+      strides: { ints: [stride, stride] },
+      pads: { ints: [top, left, bottom, right] },
+    };
+    return g.op('Conv', [x, weight, bias], { dtype: x.dtype, shape }, { attributes });
+  });
+}
+
+/** `nn.Linear` without its bias over the last axis. The weight is stored [in, out]. */
+export function project(g: GraphBuilder, name: string, x: Value, outFeatures: number): Value {
+  const inFeatures = x.shape.at(-1) ?? 0;
+  return g.scope(name, () =>
+    matMul(g, x, g.weight('weight', [outFeatures, inFeatures], { layout: 'transposed' })),
+  );
+}
+
+/** The bias of the `nn.Linear` called `name`. */
+export function linearBias(g: GraphBuilder, name: string, outFeatures: number): Value {
+  return g.scope(name, () => g.weight('bias', [outFeatures]));
+}
+
+/** `nn.Linear`. */
+export function linear(g: GraphBuilder, name: string, x: Value, outFeatures: number): Value {
+  const projected = project(g, name, x, outFeatures);
+  return g.scope(name, () => add(g, projected, g.weight('bias', [outFeatures])));
+}
+
+/** `nn.Linear` of a matrix [rows, in]: one Gemm. */
+export function linearRows(g: GraphBuilder, name: string, x: Value, outFeatures: number): Value {
+  const [rows = 0, inFeatures = 0] = x.shape;
+  return g.scope(name, () => {
+    const weight = g.weight('weight', [outFeatures, inFeatures], { layout: 'transposed' });
+    const bias = g.weight('bias', [outFeatures]);
+    return g.op('Gemm', [x, weight, bias], { dtype: x.dtype, shape: [rows, outFeatures] });
+  });
+}
+
+export interface GroupNormOptions {
+  readonly groups: number;
+  readonly epsilon: number;
+}
+
+/**
+ * `nn.GroupNorm` over NCHW: every group is one channel of an InstanceNormalization, then a scale and
+ * shift for each channel. Always computed in float32, whose range and sums it needs.
+ */
+export function groupNorm(
+  g: GraphBuilder,
+  name: string,
+  x: Value,
+  { groups, epsilon }: GroupNormOptions,
+): Value {
+  const [batch, channels, height, width] = dimensions4(x);
+  if (channels % groups !== 0) {
+    throw new RangeError(`${channels} channels of ${name} do not make ${groups} groups`);
+  }
+  return g.scope(name, () => {
+    const wide = cast(g, x, 'float32');
+    const grouped = reshape(g, wide, [batch, groups, (channels / groups) * height * width]);
+    const ones = floats(g, wide, [groups], Array(groups).fill(1));
+    const zeros = floats(g, wide, [groups], Array(groups).fill(0));
+    const normed = g.op('InstanceNormalization', [grouped, ones, zeros], grouped, {
+      attributes: { epsilon: { float: epsilon } },
+    });
+    const perChannel = { keepFloat32: true, storedShape: [channels, 1, 1] };
+    const weight = g.weight('weight', [channels], perChannel);
+    const bias = g.weight('bias', [channels], perChannel);
+    const scaled = mul(g, reshape(g, normed, x.shape), weight);
+    return cast(g, add(g, scaled, bias), x.dtype);
+  });
+}
+
+/** `nn.LayerNorm` over the last axis. */
+export function layerNorm(g: GraphBuilder, name: string, x: Value, epsilon: number): Value {
+  const size = x.shape.at(-1) ?? 0;
+  return g.scope(name, () =>
+    g.op('LayerNormalization', [x, g.weight('weight', [size]), g.weight('bias', [size])], x, {
+      attributes: { axis: { int: -1 }, epsilon: { float: epsilon } },
+    }),
+  );
+}
+
+/** The four sizes of an NCHW value. */
+export function dimensions4(x: Value): [number, number, number, number] {
+  const [batch, channels, height, width] = x.shape;
+  if (
+    batch === undefined ||
+    channels === undefined ||
+    height === undefined ||
+    width === undefined
+  ) {
+    throw new RangeError(`${x.name} [${x.shape}] is no picture`);
+  }
+  return [batch, channels, height, width];
+}
+
+/** The three sizes of a [batch, tokens, features] value. */
+export function dimensions3(x: Value): [number, number, number] {
+  const [batch, tokens, features] = x.shape;
+  if (batch === undefined || tokens === undefined || features === undefined) {
+    throw new RangeError(`${x.name} [${x.shape}] is no sequence`);
+  }
+  return [batch, tokens, features];
+}
+
+/** NCHW → [batch, height · width, channels]. */
+export function toTokens(g: GraphBuilder, x: Value): Value {
+  const [batch, channels, height, width] = dimensions4(x);
+  const last = g.op(
+    'Transpose',
+    [x],
+    { dtype: x.dtype, shape: [batch, height, width, channels] },
+    {
+      attributes: { perm: { ints: [0, 2, 3, 1] } },
+    },
+  );
+  return reshape(g, last, [batch, height * width, channels]);
+}
+
+/** [batch, height · width, channels] → NCHW. */
+export function toPicture(g: GraphBuilder, x: Value, height: number, width: number): Value {
+  const [batch, , channels] = dimensions3(x);
+  const last = reshape(g, x, [batch, height, width, channels]);
+  return g.op(
+    'Transpose',
+    [last],
+    { dtype: x.dtype, shape: [batch, channels, height, width] },
+    {
+      attributes: { perm: { ints: [0, 3, 1, 2] } },
+    },
+  );
+}

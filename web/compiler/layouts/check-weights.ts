@@ -1,0 +1,70 @@
+import type { ComponentConfig } from '../component.ts';
+import { planWeights } from '../component.ts';
+import { invalidModel, unsupportedModel } from '../errors.ts';
+import type { ComponentName } from '../model.ts';
+import type { SourceTensor } from '../safetensors.ts';
+import type { WeightSpec } from '../weights.ts';
+
+/** Element types that weights are converted from. */
+const FLOATS: ReadonlySet<string> = new Set(['F64', 'F32', 'F16', 'BF16']);
+
+/**
+ * Checks a folder's tensors against what the graphs of its components ask for: all there, of the right
+ * shape and type, and none left over. Errors name the file and the tensor.
+ */
+export function checkWeights(
+  place: string,
+  tensors: ReadonlyMap<string, SourceTensor>,
+  components: readonly { readonly name: ComponentName; readonly config: ComponentConfig }[],
+): void {
+  const wanted = new Set<string>();
+  for (const { name, config } of components) {
+    for (const spec of planWeights(name, config)) {
+      for (const part of spec.parts) {
+        wanted.add(part);
+        checkTensor(place, part, tensors.get(part), spec);
+      }
+    }
+  }
+  for (const [name, { file }] of tensors) {
+    if (!wanted.has(name)) {
+      throw unsupportedModel(
+        file.path,
+        `holds the tensor "${name}", which the configuration beside it has no use for.`,
+      );
+    }
+  }
+}
+
+function checkTensor(
+  place: string,
+  name: string,
+  tensor: SourceTensor | undefined,
+  spec: WeightSpec,
+): void {
+  const [first = 0, ...rest] = spec.shape;
+  const expected = [first / spec.parts.length, ...rest];
+  if (!tensor) {
+    throw invalidModel(place, `tensor "${name}" [${expected.join(', ')}] is missing.`);
+  }
+  const found = `${tensor.dtype} [${tensor.shape.join(', ')}]`;
+  if (withoutTrailingOnes(tensor.shape).join() !== withoutTrailingOnes(expected).join()) {
+    throw invalidModel(
+      tensor.file.path,
+      `tensor "${name}" should be [${expected.join(', ')}] by the configuration, but is ${found}.`,
+    );
+  }
+  if (!FLOATS.has(tensor.dtype)) {
+    throw unsupportedModel(
+      tensor.file.path,
+      `tensor "${name}" is ${found}; weights are read from F64, F32, F16 and BF16.`,
+    );
+  }
+}
+
+/** A 1×1 convolution and a linear layer hold the same numbers. */
+function withoutTrailingOnes(shape: readonly number[]): readonly number[] {
+  let length = shape.length;
+  while (length > 1 && shape[length - 1] === 1) length--;
+  return shape.slice(0, length);
+}

@@ -1,0 +1,159 @@
+import { multiHeadAttention } from '../layers/attention.ts';
+import { layerNorm, linear, linearBias, project } from '../layers/basic.ts';
+import { normOfSum, type PendingSum } from '../layers/residual.ts';
+import type { GraphBuilder, Value } from '../onnx/graph-builder.ts';
+import { add, cast, floats, gelu, matMul, mul, reshape, scalar, swish } from '../onnx/ops.ts';
+
+/** transformers' `CLIPTextModel`. */
+export type ClipTextConfig = {
+  readonly type: 'clip-text';
+  readonly hiddenSize: number;
+  readonly intermediateSize: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly activation: 'quick_gelu' | 'gelu';
+  readonly vocabSize: number;
+  readonly contextLength: number;
+  readonly layerNormEps: number;
+  /** Token whose first state is the pooled output. */
+  readonly eosId: number;
+};
+
+export interface ClipTextOptions {
+  readonly batch: number;
+  readonly tokens: number;
+  /** 1: the last layer; k: the layer k - 1 before it. */
+  readonly clipSkip: number;
+  readonly pooled: boolean;
+}
+
+/** `input_ids` int32 [batch, tokens] → `hidden_states` [batch, tokens, hidden], `pooled` [batch, hidden]. */
+export function buildClipText(
+  g: GraphBuilder,
+  config: ClipTextConfig,
+  { batch, tokens, clipSkip, pooled }: ClipTextOptions,
+): void {
+  const ids = g.input('input_ids', 'int32', [batch, tokens]);
+  const wanted = config.layers - clipSkip + 1;
+  const depth = pooled ? config.layers : wanted;
+  g.scope('text_model', () => {
+    const mask = causalMask(g, tokens);
+    let sum = embeddings(g, config, ids);
+    let pending: PendingSum | null = null;
+    const norm = (name: string): Value => {
+      if (!pending) return layerNorm(g, name, sum, config.layerNormEps);
+      const { normed, sum: settled } = normOfSum(g, name, pending, config.layerNormEps);
+      sum = settled;
+      return normed;
+    };
+    let hidden: Value | null = null;
+    for (let index = 0; index < depth; index++) {
+      if (index === wanted) {
+        // Both outputs end in the same final norm; this one sees the sum that the next layer uses too.
+        hidden = norm('final_layer_norm');
+        pending = null;
+      }
+      g.scope(`encoder.layers.${index}`, () => {
+        const normed = norm('layer_norm1');
+        pending = { skip: sum, ...selfAttention(g, config, normed, mask) };
+        const after = norm('layer_norm2');
+        pending = { skip: sum, ...feedForward(g, config, after) };
+      });
+    }
+    const last = norm('final_layer_norm');
+    g.output('hidden_states', cast(g, hidden ?? last, 'float32'));
+    if (pooled) g.output('pooled', firstEos(g, config, ids, cast(g, last, 'float32')));
+  });
+}
+
+/** Token plus position embedding. */
+function embeddings(g: GraphBuilder, config: ClipTextConfig, ids: Value): Value {
+  const { hiddenSize, vocabSize, contextLength } = config;
+  const [batch = 1, tokens = 0] = ids.shape;
+  return g.scope('embeddings', () => {
+    const table = g.weight('token_embedding.weight', [vocabSize, hiddenSize]);
+    const positions = g.weight('position_embedding.weight', [contextLength, hiddenSize]);
+    const shape = [batch, tokens, hiddenSize];
+    const token = g.op('Gather', [table, ids], { dtype: table.dtype, shape });
+    const used = tokens === contextLength ? positions : firstRows(g, positions, tokens);
+    return add(g, token, used);
+  });
+}
+
+function firstRows(g: GraphBuilder, x: Value, rows: number): Value {
+  const bound = (value: number) => g.constant('int64', [1], BigInt64Array.of(BigInt(value)));
+  const shape = [rows, ...x.shape.slice(1)];
+  return g.op('Slice', [x, bound(0), bound(rows), bound(0)], { dtype: x.dtype, shape });
+}
+
+/** What a token may not look at; large enough that its share is exactly 0 in either precision. */
+function causalMask(g: GraphBuilder, tokens: number): Value {
+  const hidden = g.dtype === 'float16' ? -60000 : -1e9;
+  const values = Array.from({ length: tokens * tokens }, (_, index) =>
+    index % tokens > Math.floor(index / tokens) ? hidden : 0,
+  );
+  return floats(g, g, [1, 1, tokens, tokens], values);
+}
+
+function selfAttention(
+  g: GraphBuilder,
+  { hiddenSize, heads }: ClipTextConfig,
+  x: Value,
+  mask: Value,
+): Omit<PendingSum, 'skip'> {
+  return g.scope('self_attn', () => {
+    const [q, k, v] = [
+      project(g, 'q_proj', x, hiddenSize),
+      project(g, 'k_proj', x, hiddenSize),
+      project(g, 'v_proj', x, hiddenSize),
+    ];
+    const bias = g.weight('qkv.bias', [3 * hiddenSize], {
+      parts: ['q_proj.bias', 'k_proj.bias', 'v_proj.bias'],
+    });
+    const attended = multiHeadAttention(g, { q, k, v }, { heads, bias, mask });
+    return {
+      delta: project(g, 'out_proj', attended, hiddenSize),
+      bias: linearBias(g, 'out_proj', hiddenSize),
+    };
+  });
+}
+
+function feedForward(g: GraphBuilder, config: ClipTextConfig, x: Value): Omit<PendingSum, 'skip'> {
+  return g.scope('mlp', () => {
+    const inner = linear(g, 'fc1', x, config.intermediateSize);
+    const active = config.activation === 'quick_gelu' ? swish(g, inner, 1.702) : gelu(g, inner);
+    return {
+      delta: project(g, 'fc2', active, config.hiddenSize),
+      bias: linearBias(g, 'fc2', config.hiddenSize),
+    };
+  });
+}
+
+/**
+ * The state at the first end token, or at the first token where there is none: the largest of
+ * 2n · [id = eos] − position marks it, as argmax does, without the 64-bit index that GPUs lack.
+ */
+function firstEos(g: GraphBuilder, config: ClipTextConfig, ids: Value, states: Value): Value {
+  const [batch = 1, tokens = 0] = ids.shape;
+  const eos = g.constant('int32', [1], Int32Array.of(config.eosId));
+  const isEos = g.op('Equal', [ids, eos], { dtype: 'bool', shape: ids.shape });
+  const position = floats(
+    g,
+    states,
+    [1, tokens],
+    Array.from({ length: tokens }, (_, index) => -index),
+  );
+  const found = mul(g, cast(g, isEos, 'float32'), scalar(g, states, 2 * tokens));
+  const score = add(g, found, position);
+  const highest = g.op(
+    'ReduceMax',
+    [score],
+    { dtype: 'float32', shape: [batch, 1] },
+    {
+      attributes: { axes: { ints: [1] }, keepdims: { int: 1 } },
+    },
+  );
+  const chosen = g.op('Equal', [score, highest], { dtype: 'bool', shape: ids.shape });
+  const weights = reshape(g, cast(g, chosen, 'float32'), [batch, 1, tokens]);
+  return reshape(g, matMul(g, weights, states), [batch, config.hiddenSize]);
+}

@@ -1,0 +1,174 @@
+import { conv2d, dimensions4, groupNorm, linearRows } from '../layers/basic.ts';
+import { resnetBlock } from '../layers/resnet-block.ts';
+import { downsample, upsample } from '../layers/sampling.ts';
+import { timestepSinusoid } from '../layers/time-embedding.ts';
+import { transformer2d } from '../layers/transformer.ts';
+import type { GraphBuilder, Value } from '../onnx/graph-builder.ts';
+import { cast, concat, silu } from '../onnx/ops.ts';
+
+/** One level of the UNet, down or up, in the order it is run. */
+export type UnetLevel = {
+  readonly channels: number;
+  /** ResNet blocks; one more on the way up than on the way down. */
+  readonly layers: number;
+  readonly heads: number;
+  /** Transformer blocks after each ResNet block; none: no attention at this level. */
+  readonly transformerDepths: readonly number[];
+};
+
+/** diffusers' `UNet2DConditionModel`. */
+export type UnetConfig = {
+  readonly type: 'unet';
+  readonly inChannels: number;
+  readonly outChannels: number;
+  readonly contextSize: number;
+  readonly down: readonly UnetLevel[];
+  /** null: the lowest level goes straight up again, as in some distilled models. */
+  readonly mid: { readonly heads: number; readonly transformerDepth: number } | null;
+  readonly up: readonly UnetLevel[];
+  readonly normGroups: number;
+  readonly normEps: number;
+  readonly flipSinToCos: boolean;
+  readonly freqShift: number;
+  readonly upcastAttention: boolean;
+};
+
+export interface UnetOptions {
+  readonly batch: number;
+  readonly latentHeight: number;
+  readonly latentWidth: number;
+  readonly tokens: number;
+  readonly webgpu: boolean;
+}
+
+/** What every block of one UNet pass shares. */
+interface UnetPass {
+  readonly g: GraphBuilder;
+  readonly config: UnetConfig;
+  readonly activatedTime: Value;
+  readonly context: Value;
+  readonly webgpu: boolean;
+}
+
+/**
+ * `sample` [b, c, h, w], `timestep` [b], `encoder_hidden_states` [b, tokens, context] → `out_sample`.
+ * Sizes that the levels do not halve evenly are upsampled to the skip's size, as diffusers does.
+ */
+export function buildUnet(
+  g: GraphBuilder,
+  config: UnetConfig,
+  { batch, latentHeight, latentWidth, tokens, webgpu }: UnetOptions,
+): void {
+  const sample = g.input('sample', 'float32', [
+    batch,
+    config.inChannels,
+    latentHeight,
+    latentWidth,
+  ]);
+  const timestep = g.input('timestep', 'float32', [batch]);
+  const states = g.input('encoder_hidden_states', 'float32', [batch, tokens, config.contextSize]);
+  const pass: UnetPass = {
+    g,
+    config,
+    activatedTime: silu(g, timeEmbedding(g, config, timestep)),
+    context: cast(g, states, g.dtype),
+    webgpu,
+  };
+  const outChannels = config.down[0]?.channels ?? 0;
+  let hidden = conv2d(g, 'conv_in', cast(g, sample, g.dtype), { outChannels, kernel: 3 });
+  const skips = [hidden];
+  hidden = downBlocks(pass, hidden, skips);
+  hidden = midBlock(pass, hidden);
+  hidden = upBlocks(pass, hidden, skips);
+  const norm = { groups: config.normGroups, epsilon: config.normEps };
+  hidden = silu(g, groupNorm(g, 'conv_norm_out', hidden, norm));
+  hidden = conv2d(g, 'conv_out', hidden, { outChannels: config.outChannels, kernel: 3 });
+  g.output('out_sample', cast(g, hidden, 'float32'));
+}
+
+/** diffusers' `TimestepEmbedding` of the sinusoids: [batch] → [batch, 4 · channels]. */
+function timeEmbedding(g: GraphBuilder, config: UnetConfig, timestep: Value): Value {
+  const features = config.down[0]?.channels ?? 0;
+  const sinusoid = timestepSinusoid(g, timestep, { ...config, features });
+  return g.scope('time_embedding', () => {
+    const first = linearRows(g, 'linear_1', cast(g, sinusoid, g.dtype), 4 * features);
+    return linearRows(g, 'linear_2', silu(g, first), 4 * features);
+  });
+}
+
+function downBlocks(pass: UnetPass, x: Value, skips: Value[]): Value {
+  const { g, config } = pass;
+  let hidden = x;
+  config.down.forEach((level, index) => {
+    g.scope(`down_blocks.${index}`, () => {
+      for (let layer = 0; layer < level.layers; layer++) {
+        hidden = levelLayer(pass, hidden, level, layer);
+        skips.push(hidden);
+      }
+      if (index < config.down.length - 1) {
+        hidden = downsample(g, 'downsamplers.0', hidden);
+        skips.push(hidden);
+      }
+    });
+  });
+  return hidden;
+}
+
+function midBlock(pass: UnetPass, x: Value): Value {
+  const { g, config } = pass;
+  const { mid } = config;
+  if (!mid) return x;
+  const channels = config.down.at(-1)?.channels ?? 0;
+  return g.scope('mid_block', () => {
+    let hidden = resnet(pass, 'resnets.0', x, channels);
+    if (mid.transformerDepth > 0) {
+      hidden = transformer(pass, 'attentions.0', hidden, mid.heads, mid.transformerDepth);
+    }
+    return resnet(pass, 'resnets.1', hidden, channels);
+  });
+}
+
+function upBlocks(pass: UnetPass, x: Value, skips: Value[]): Value {
+  const { g, config } = pass;
+  let hidden = x;
+  config.up.forEach((level, index) => {
+    g.scope(`up_blocks.${index}`, () => {
+      for (let layer = 0; layer < level.layers; layer++) {
+        const skip = skips.pop();
+        if (!skip) throw new RangeError('more layers on the way up than skip connections');
+        hidden = levelLayer(pass, concat(g, [hidden, skip], 1), level, layer);
+      }
+      const next = skips.at(-1);
+      if (index < config.up.length - 1 && next) {
+        const [, , height, width] = dimensions4(next);
+        hidden = upsample(g, 'upsamplers.0', hidden, { height, width });
+      }
+    });
+  });
+  return hidden;
+}
+
+/** A ResNet block and, where the level has attention, its transformer. */
+function levelLayer(pass: UnetPass, x: Value, level: UnetLevel, layer: number): Value {
+  const hidden = resnet(pass, `resnets.${layer}`, x, level.channels);
+  const depth = level.transformerDepths[layer] ?? 0;
+  if (depth === 0) return hidden;
+  return transformer(pass, `attentions.${layer}`, hidden, level.heads, depth);
+}
+
+function resnet(pass: UnetPass, name: string, x: Value, outChannels: number): Value {
+  const { g, config, activatedTime } = pass;
+  const norm = { groups: config.normGroups, epsilon: config.normEps };
+  return resnetBlock(g, name, x, { outChannels, norm, activatedTime });
+}
+
+function transformer(
+  { g, config, context, webgpu }: UnetPass,
+  name: string,
+  x: Value,
+  heads: number,
+  depth: number,
+): Value {
+  const { normGroups, upcastAttention } = config;
+  return transformer2d(g, name, x, { heads, depth, normGroups, context, upcastAttention, webgpu });
+}
