@@ -1,6 +1,7 @@
 import type { Context } from 'hono';
 import type { z } from 'zod';
 import { ApiError, type ValidationDetail } from './errors.ts';
+import { findJsonProblem } from './json-problem.ts';
 import { isRecord } from './lenient.ts';
 
 /** Brackets inside brackets beyond this are refused, as Python's own parser gives up at some depth. */
@@ -32,20 +33,17 @@ function invalid(detail: ValidationDetail): ApiError {
   return new ApiError(422, [detail]);
 }
 
-/** Where a JSON text breaks, in the form of FastAPI's `value_error.jsondecode`. */
-function jsonProblem(text: string, error: unknown): ApiError {
-  const message = error instanceof Error ? error.message : '';
-  const found = /at position (\d+)/.exec(message)?.[1];
-  const position = found === undefined ? text.length : Number(found);
-  const before = text.slice(0, position);
-  const lineNumber = before.split('\n').length;
-  const column = position - before.lastIndexOf('\n');
-  const where = `line ${lineNumber} column ${column} (char ${position})`;
+/** Where a JSON text breaks, in the form of FastAPI's `value_error.jsondecode`; the text itself is not repeated. */
+function jsonProblem(text: string): ApiError {
+  const { msg, pos } = findJsonProblem(text);
+  const before = text.slice(0, pos);
+  const lineno = before.split('\n').length;
+  const colno = pos - before.lastIndexOf('\n');
   return invalid({
-    loc: ['body', position],
-    msg: `Expecting value: ${where}`,
+    loc: ['body', pos],
+    msg: `${msg}: line ${lineno} column ${colno} (char ${pos})`,
     type: 'value_error.jsondecode',
-    ctx: { msg: 'Expecting value', pos: position, lineno: lineNumber, colno: column },
+    ctx: { msg, pos, lineno, colno },
   });
 }
 
@@ -73,8 +71,8 @@ async function readJson(c: Context): Promise<unknown> {
   let value: unknown;
   try {
     value = JSON.parse(text);
-  } catch (error) {
-    throw jsonProblem(text, error);
+  } catch {
+    throw jsonProblem(text);
   }
   if (isTooDeep(value)) {
     throw invalid({ loc: ['body'], msg: 'value is nested too deeply', type: 'value_error' });

@@ -1,0 +1,153 @@
+import { describe, expect, it } from 'vitest';
+import { OPTIONS } from '../../../bridge/a1111/option-table.ts';
+import { GenerationError } from '../../../protocol/errors.ts';
+import { EMBEDDED, listing } from './fake-services.ts';
+import { createServer } from './helpers.ts';
+
+const models = [EMBEDDED, listing('one'), listing('two')];
+const hashes = { two: 'cd'.repeat(32) };
+
+describe('GET /sdapi/v1/options', () => {
+  it('[M2] has samples_format, and sd_model_checkpoint equal to one title', async () => {
+    const server = createServer({ models, hashes, loaded: 'two' });
+    const options = await server.get('/sdapi/v1/options');
+    const titles = (await server.get<{ title: string }[]>('/sdapi/v1/sd-models')).map(
+      (model) => model.title,
+    );
+    expect(options.samples_format).toBe('png');
+    expect(options.sd_model_checkpoint).toBe('two.safetensors [cdcdcdcdcd]');
+    expect(titles).toContain(options.sd_model_checkpoint);
+    expect(options.sd_checkpoint_hash).toBe(hashes.two);
+  });
+
+  it('names the chosen checkpoint, then the loaded one, then the embedded one', async () => {
+    const name = async (options: Parameters<typeof createServer>[0]) =>
+      (await createServer({ models, ...options }).get('/sdapi/v1/options')).sd_model_checkpoint;
+    expect(await name({ settings: { sd_model_checkpoint: 'one' }, loaded: 'two' })).toBe(
+      'one.safetensors',
+    );
+    expect(await name({ settings: { sd_model_checkpoint: 'gone' }, loaded: 'two' })).toBe(
+      'two.safetensors',
+    );
+    expect(await name({ loaded: null })).toBe('easel-tiny');
+    expect(await name({ models: [], loaded: null })).toBe('easel-tiny');
+    expect(await name({ models: [listing('one')], loaded: null })).toBe('one.safetensors');
+  });
+
+  it('serves every key of the table and none that makes clients speak another dialect', async () => {
+    const options = await createServer().get('/sdapi/v1/options');
+    expect(Object.keys(options).sort()).toEqual(OPTIONS.map(({ key }) => key).sort());
+    expect(options).not.toHaveProperty('forge_preset');
+    for (const [key, value] of Object.entries(options)) expect(value, key).not.toBeNull();
+  });
+
+  it('takes defaults from the command line', async () => {
+    const server = createServer({}, { optionDefaults: { samples_format: 'webp' } });
+    expect((await server.get('/sdapi/v1/options')).samples_format).toBe('webp');
+  });
+});
+
+describe('POST /sdapi/v1/options', () => {
+  it('[M9] takes the whole object back with one key changed', async () => {
+    const server = createServer({ models });
+    const options = await server.get('/sdapi/v1/options');
+    const response = await server.post('/sdapi/v1/options', {
+      ...options,
+      sd_model_checkpoint: 'one.safetensors',
+    });
+    expect(response.status).toBe(200);
+    expect(await response.json()).toBeNull();
+    expect(server.settings).toEqual({ sd_model_checkpoint: 'one' });
+    expect(server.commands).toEqual([{ name: 'load-checkpoint', checkpoint: 'one' }]);
+    const after = await server.get('/sdapi/v1/options');
+    expect(after).toEqual({ ...options, sd_model_checkpoint: 'one.safetensors' });
+  });
+
+  it('does nothing for values in force, unknown keys, nulls and paths', async () => {
+    const server = createServer({ models });
+    const options = await server.get('/sdapi/v1/options');
+    await server.post('/sdapi/v1/options', options);
+    await server.post('/sdapi/v1/options', {
+      no_such_key: 1,
+      samples_format: null,
+      outdir_samples: '/etc',
+      samples_filename_pattern: '../../x',
+      sd_model_checkpoint: '',
+      sd_checkpoint_hash: 'x',
+    });
+    expect(server.settings).toEqual({});
+    expect(server.commands).toEqual([]);
+    expect(await server.get('/sdapi/v1/options')).toEqual(options);
+  });
+
+  it('reads loose types and keeps the option’s own', async () => {
+    const server = createServer();
+    await server.post('/sdapi/v1/options', {
+      CLIP_stop_at_last_layers: '2',
+      samples_save: 'false',
+      eta_noise_seed_delta: 31337.0,
+    });
+    expect(server.settings).toEqual({
+      CLIP_stop_at_last_layers: 2,
+      samples_save: false,
+      eta_noise_seed_delta: 31337,
+    });
+  });
+
+  it.each([
+    [{ samples_format: 'bmp' }, 'png, jpg, jpeg, webp'],
+    [{ CLIP_stop_at_last_layers: 99 }, '1 to 12'],
+    [{ samples_save: 'perhaps' }, 'boolean'],
+    [{ hide_samplers: 'x' }, 'list'],
+  ])('refuses %j and says what it takes', async (change, words) => {
+    const server = createServer();
+    const response = await server.post('/sdapi/v1/options', change);
+    expect(response.status).toBe(422);
+    expect(await response.text()).toContain(words);
+    expect(server.settings).toEqual({});
+  });
+
+  it('refuses an unknown checkpoint by A1111’s words and changes nothing', async () => {
+    const server = createServer({ models });
+    const response = await server.post('/sdapi/v1/options', { sd_model_checkpoint: 'three' });
+    expect(response.status).toBe(422);
+    expect(await response.json()).toMatchObject({ detail: "model 'three' not found" });
+    expect(server.settings).toEqual({});
+  });
+
+  it('keeps the choice for the tab to come when none is attached', async () => {
+    const server = createServer({ models, loaded: null });
+    const response = await server.post('/sdapi/v1/options', { sd_model_checkpoint: 'two' });
+    expect(response.status).toBe(200);
+    expect(server.settings).toEqual({ sd_model_checkpoint: 'two' });
+  });
+
+  it('changes nothing when the tab cannot load the checkpoint', async () => {
+    const controlFailure = new GenerationError('invalid-model', 'two.safetensors is cut short.');
+    const server = createServer({ models, controlFailure });
+    const response = await server.post('/sdapi/v1/options', { sd_model_checkpoint: 'two' });
+    expect(response.status).toBe(500);
+    expect(await response.json()).toMatchObject({ detail: 'two.safetensors is cut short.' });
+    expect(server.settings).toEqual({});
+  });
+});
+
+describe('unload, reload, refresh', () => {
+  it.each([
+    ['unload-checkpoint', {}, [{ name: 'unload-checkpoint' }]],
+    ['reload-checkpoint', {}, [{ name: 'load-checkpoint', checkpoint: 'easel-tiny' }]],
+    ['refresh-checkpoints', null, [{ name: 'refresh-models' }]],
+    ['refresh-vae', null, [{ name: 'refresh-models' }]],
+    ['refresh-loras', null, [{ name: 'refresh-models' }]],
+    ['refresh-embeddings', null, [{ name: 'refresh-models' }]],
+  ])('%s', async (route, reply, commands) => {
+    const server = createServer();
+    const response = await server.post(`/sdapi/v1/${route}`, '""');
+    expect(response.status).toBe(200);
+    expect(await response.json()).toEqual(reply);
+    expect(server.commands).toEqual(commands);
+    expect(server.library.refreshes).toBe(route.startsWith('refresh') ? 1 : 0);
+    const alone = createServer({ loaded: null });
+    expect((await alone.post(`/sdapi/v1/${route}`, '""')).status).toBe(200);
+  });
+});
