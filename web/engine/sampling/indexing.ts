@@ -14,3 +14,16 @@ export function linspace(start: number, end: number, count: number): number[] {
     i < count / 2 ? start + step * i : end - step * (count - 1 - i),
   );
 }
+
+/** torch's linspace, whose steps and values are float32. */
+export function linspaceFloat32(start: number, end: number, count: number): number[] {
+  const { fround } = Math;
+  if (count === 1) return [fround(start)];
+  const [first, last] = [fround(start), fround(end)];
+  const step = fround(fround(last - first) / (count - 1));
+  return Array.from({ length: count }, (_, i) =>
+    i < count / 2
+      ? fround(first + fround(step * i))
+      : fround(last - fround(step * (count - 1 - i))),
+  );
+}

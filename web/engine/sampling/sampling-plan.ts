@@ -138,13 +138,16 @@ function createSigmaPlan(
   } else {
     start = { signal: 0, noise: first };
   }
-  const options = sigmaOptions(sampler, request, infotext);
+  const options = {
+    ...sigmaOptions(sampler, request, infotext),
+    ...(sampler === 'DPM fast' ? { modelCalls: img2img ? cut.length - 1 : request.steps } : {}),
+  };
   const steps = img2img ? img2img.tEnc + 1 : request.steps;
   const positive = whole.sigmas.filter((sigma) => sigma > 0);
   return {
     kind: 'sigma',
     sampler,
-    sigmas: usesModelEnds(sampler) && !img2img ? modelEnds(schedule, request.steps) : cut,
+    sigmas: solverEnds(sampler, cut, schedule, img2img !== null) ?? cut,
     sigmaRange: { min: Math.min(...positive), max: Math.max(...positive) },
     start,
     steps,
@@ -154,14 +157,18 @@ function createSigmaPlan(
   };
 }
 
-function usesModelEnds(sampler: SigmaSamplerName): boolean {
-  return sampler === 'DPM fast' || sampler === 'DPM adaptive';
-}
-
-/** DPM fast and DPM adaptive look at first, last but one and count only: in txt2img the checkpoint's own ends. */
-function modelEnds({ sigmaMin, sigmaMax }: NoiseSchedule, steps: number): number[] {
-  if (steps === 1) return [sigmaMax, sigmaMin, 0];
-  return [...Array.from({ length: steps - 1 }, () => sigmaMax), sigmaMin, 0];
+/**
+ * DPM fast and DPM adaptive go from one level to another and make their own steps between: in txt2img the
+ * checkpoint's own ends whatever the schedule, in img2img those of the cut schedule, without its last sigma.
+ */
+function solverEnds(
+  sampler: SigmaSamplerName,
+  cut: readonly number[],
+  { sigmaMin, sigmaMax }: NoiseSchedule,
+  isImg2img: boolean,
+): number[] | null {
+  if (sampler !== 'DPM fast' && sampler !== 'DPM adaptive') return null;
+  return isImg2img ? [at(cut, 0), at(cut, cut.length - 2)] : [sigmaMax, sigmaMin];
 }
 
 /** Samplers whose churn, and those whose noise scale, a job may set (A1111's `sampler_extra_params`). */
@@ -197,7 +204,7 @@ function sigmaOptions(
   const options: { -readonly [K in keyof SigmaRunOptions]: SigmaRunOptions[K] } = {};
   if (WITH_ETA.includes(sampler)) {
     options.eta = request.eta ?? settings.etaAncestral ?? 1;
-    if (options.eta !== 1) infotext['Eta'] = options.eta;
+    if (options.eta !== 1) infotext.Eta = options.eta;
   }
   const pick = (label: string, setting: number, byDefault: number, fromJob: number) => {
     if (setting === byDefault) return fromJob;

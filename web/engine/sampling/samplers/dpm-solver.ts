@@ -108,18 +108,24 @@ function fastOrders(calls: number): number[] {
   return calls % 3 === 0 ? [...threes(count - 2), 2, 1] : [...threes(count - 1), calls % 3];
 }
 
+/** Start and end of a run in t; a last sigma of 0, which has no t, gives way to the one before it. */
+function timeSpan(sigmas: readonly number[]): { tStart: number; tEnd: number } {
+  const last = at(sigmas, sigmas.length - 1);
+  const end = last > 0 ? last : at(sigmas, sigmas.length - 2);
+  return { tStart: -Math.log(at(sigmas, 0)), tEnd: -Math.log(end) };
+}
+
 /**
- * DPM-Solver-fast: as many model calls as there are steps, between the first and the last but one sigma; what the
- * sigmas are in between does not matter. The result keeps the noise of the last level, as in k-diffusion.
+ * DPM-Solver-fast: `modelCalls` calls between the first and the last sigma above 0; what the sigmas are in between
+ * does not matter. The result keeps the noise of the last level, as in k-diffusion.
  */
 export async function sampleDpmFast<T>(
   start: T,
   sigmas: readonly number[],
   run: SamplerRun<T>,
 ): Promise<T> {
-  const calls = sigmas.length - 1;
-  const tStart = -Math.log(at(sigmas, 0));
-  const tEnd = -Math.log(at(sigmas, calls - 1));
+  const calls = run.modelCalls;
+  const { tStart, tEnd } = timeSpan(sigmas);
   // A single level leaves nothing to step over (A1111 fails here): the estimate is the picture.
   if (tEnd <= tStart) return run.denoiser(start, at(sigmas, 0));
   const orders = fastOrders(calls);
@@ -186,7 +192,7 @@ async function stepError<T>(
 }
 
 /**
- * DPM-Solver-12 and -23 with adaptive steps (DPM-Solver, appendix C), between the first and the last but one sigma;
+ * DPM-Solver-12 and -23 with adaptive steps (DPM-Solver, appendix C), between the first and the last sigma above 0;
  * the number of steps has no say. `sNoise` has no effect, as in A1111.
  */
 export async function sampleDpmAdaptive<T>(
@@ -195,9 +201,9 @@ export async function sampleDpmAdaptive<T>(
   run: SamplerRun<T>,
 ): Promise<T> {
   const { math, eta } = run;
-  const tEnd = -Math.log(at(sigmas, sigmas.length - 2));
+  const { tStart, tEnd } = timeSpan(sigmas);
   const control = createStepControl(eta > 0 ? 1.5 : ADAPTIVE.order);
-  let t = -Math.log(at(sigmas, 0));
+  let t = tStart;
   let x = start;
   let lastLow = start;
   for (let step = 0; t < tEnd - 1e-5; step++) {

@@ -78,7 +78,7 @@ export interface RunControls<T> {
 
 /** Options of the sigma samplers; each takes those it knows. */
 export type SigmaRunOptions = Partial<
-  Pick<SamplerRun<unknown>, 'eta' | 'sChurn' | 'sTmin' | 'sTmax' | 'sNoise'>
+  Pick<SamplerRun<unknown>, 'eta' | 'sChurn' | 'sTmin' | 'sTmax' | 'sNoise' | 'modelCalls'>
 >;
 
 /** Options of the timestep samplers. */
@@ -153,6 +153,7 @@ export function runSigmaSampler<T>(
     sTmin: options.sTmin ?? 0,
     sTmax: options.sTmax ?? Number.POSITIVE_INFINITY,
     sNoise: options.sNoise ?? 1,
+    modelCalls: options.modelCalls ?? sigmas.length - 1,
     report: createReport(controls),
   };
   controls.signal?.throwIfAborted();

@@ -35,6 +35,8 @@ export interface SamplerRun<T> {
   readonly sTmin: number;
   readonly sTmax: number;
   readonly sNoise: number;
+  /** DPM fast alone: model calls to spend. */
+  readonly modelCalls: number;
   /** To be called once a step; throws when the run is to end. */
   readonly report: (step: SamplerStep<T>) => Promise<void>;
 }
@@ -85,7 +87,8 @@ export async function addNoise<T>(
 
 /**
  * Splits a step to `sigmaNext` into a deterministic part (down to `sigmaDown`) and fresh noise of deviation
- * `sigmaUp`, as ancestral sampling does (k-diffusion's `get_ancestral_step`).
+ * `sigmaUp`, as ancestral sampling does (k-diffusion's `get_ancestral_step`). The subtraction is made in float32 as
+ * there: after a large step the two squares agree in nearly all digits, and the model is asked at what is left.
  */
 export function ancestralStep(
   sigma: number,
@@ -94,8 +97,10 @@ export function ancestralStep(
 ): { sigmaDown: number; sigmaUp: number } {
   if (eta === 0) return { sigmaDown: sigmaNext, sigmaUp: 0 };
   const full = Math.sqrt((sigmaNext ** 2 * (sigma ** 2 - sigmaNext ** 2)) / sigma ** 2);
-  const sigmaUp = Math.min(sigmaNext, eta * full);
-  return { sigmaDown: Math.sqrt(sigmaNext ** 2 - sigmaUp ** 2), sigmaUp };
+  const { fround } = Math;
+  const sigmaUp = Math.min(sigmaNext, fround(eta * full));
+  const left = fround(fround(sigmaNext ** 2) - fround(sigmaUp ** 2));
+  return { sigmaDown: Math.sqrt(left), sigmaUp };
 }
 
 /**

@@ -1,7 +1,10 @@
 import { GenerationError } from '../../../../protocol/errors.ts';
-import { at, linspace } from '../indexing.ts';
+import { at, linspace, linspaceFloat32 } from '../indexing.ts';
 
-/** Sigmas that depend on their ends alone, not on the checkpoint's timesteps. All end in 0 unless said otherwise. */
+/**
+ * Sigmas that depend on their ends alone, not on the checkpoint's timesteps. All end in 0 unless said otherwise.
+ * Rounded to float32 where torch rounds, so that the last bits agree too.
+ */
 
 const { fround } = Math;
 
@@ -9,13 +12,16 @@ const { fround } = Math;
 export function karrasSigmas(steps: number, sigmaMin: number, sigmaMax: number, rho = 7): number[] {
   const low = sigmaMin ** (1 / rho);
   const high = sigmaMax ** (1 / rho);
-  const sigmas = linspace(0, 1, steps).map((ramp) => fround((high + ramp * (low - high)) ** rho));
+  const sigmas = linspaceFloat32(0, 1, steps).map((ramp) => {
+    const moved = fround(ramp * fround(low - high));
+    return fround(fround(fround(high) + moved) ** rho);
+  });
   return [...sigmas, 0];
 }
 
 /** Evenly spaced in log sigma. */
 export function exponentialSigmas(steps: number, sigmaMin: number, sigmaMax: number): number[] {
-  const logs = linspace(Math.log(sigmaMax), Math.log(sigmaMin), steps);
+  const logs = linspaceFloat32(Math.log(sigmaMax), Math.log(sigmaMin), steps);
   return [...logs.map((log) => fround(Math.exp(log))), 0];
 }
 
@@ -27,18 +33,24 @@ export function polyexponentialSigmas(
   rho = 1,
 ): number[] {
   const [low, high] = [Math.log(sigmaMin), Math.log(sigmaMax)];
-  const ramps = linspace(1, 0, steps).map((ramp) => ramp ** rho);
-  return [...ramps.map((ramp) => fround(Math.exp(ramp * (high - low) + low))), 0];
+  const logs = linspaceFloat32(1, 0, steps).map((ramp) => {
+    const scaled = fround(fround(ramp ** rho) * fround(high - low));
+    return fround(scaled + fround(low));
+  });
+  return [...logs.map((log) => fround(Math.exp(log))), 0];
 }
 
 /**
  * "Align Your Steps", theorem 3.1 (Sabour et al., arXiv:2404.14507): even in arctan sigma. Ends in `sigmaMin`, not in 0.
  */
 export function klOptimalSigmas(steps: number, sigmaMin: number, sigmaMax: number): number[] {
-  const [low, high] = [Math.atan(sigmaMin), Math.atan(sigmaMax)];
-  return Array.from({ length: steps + 1 }, (_, step) =>
-    fround(Math.tan((step / steps) * low + (1 - step / steps) * high)),
-  );
+  const low = fround(Math.atan(sigmaMin));
+  const high = fround(Math.atan(sigmaMax));
+  return Array.from({ length: steps + 1 }, (_, step) => {
+    const share = fround(step / steps);
+    const angle = fround(fround(share * low) + fround(fround(1 - share) * high));
+    return fround(Math.tan(angle));
+  });
 }
 
 /** The ten-step schedules that the authors of Align Your Steps publish (arXiv:2404.14507, quick start guide). */

@@ -1,4 +1,4 @@
-import { at, linspace } from '../indexing.ts';
+import { at, linspace, linspaceFloat32 } from '../indexing.ts';
 import type { NoiseSchedule } from '../noise-schedule.ts';
 import { betaQuantile } from './beta-distribution.ts';
 
@@ -7,7 +7,7 @@ import { betaQuantile } from './beta-distribution.ts';
 /** Evenly spaced timesteps from the last trained one to the first (k-diffusion's `get_sigmas`). */
 export function uniformSigmas(steps: number, schedule: NoiseSchedule): number[] {
   const [first, last] = schedule.timeRange;
-  return [...linspace(last, first, steps).map((t) => schedule.tToSigma(t)), 0];
+  return [...linspaceFloat32(last, first, steps).map((t) => schedule.tToSigma(t)), 0];
 }
 
 /** Evenly spaced timesteps between two sigmas, both included. */
@@ -17,7 +17,7 @@ export function normalSigmas(
   sigmaMin: number,
   sigmaMax: number,
 ): number[] {
-  const times = linspace(schedule.sigmaToT(sigmaMax), schedule.sigmaToT(sigmaMin), steps);
+  const times = linspaceFloat32(schedule.sigmaToT(sigmaMax), schedule.sigmaToT(sigmaMin), steps);
   return [...times.map((t) => schedule.tToSigma(t)), 0];
 }
 
@@ -28,7 +28,11 @@ export function sgmUniformSigmas(
   sigmaMin: number,
   sigmaMax: number,
 ): number[] {
-  const times = linspace(schedule.sigmaToT(sigmaMax), schedule.sigmaToT(sigmaMin), steps + 1);
+  const times = linspaceFloat32(
+    schedule.sigmaToT(sigmaMax),
+    schedule.sigmaToT(sigmaMin),
+    steps + 1,
+  );
   return [...times.slice(0, -1).map((t) => schedule.tToSigma(t)), 0];
 }
 

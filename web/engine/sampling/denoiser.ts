@@ -1,0 +1,203 @@
+import { at } from './indexing.ts';
+import type { LatentMath } from './latent-math.ts';
+import type { NoiseSchedule } from './noise-schedule.ts';
+
+/**
+ * What stands around one call of the UNet: it sees `inputScale * x` at `timestep`, and the result that the sampler
+ * wants is `skip * x + output * unet(...)`. Scalars, so that a GPU can do the same sum.
+ */
+export interface ModelCoefficients {
+  readonly inputScale: number;
+  readonly timestep: number;
+  readonly skip: number;
+  readonly output: number;
+}
+
+/** What a UNet was trained to predict; `lcm` is epsilon behind a consistency boundary. */
+export type Prediction = 'epsilon' | 'v_prediction' | 'lcm';
+
+/** Coefficients at a noise level: a sigma for the sigma samplers, a timestep for the others. */
+export type CoefficientsAt = (level: number) => ModelCoefficients;
+
+/** Denoised latents from a UNet that predicts epsilon: x - sigma * eps (k-diffusion's `CompVisDenoiser`). */
+export function epsilonCoefficients(sigma: number): Omit<ModelCoefficients, 'timestep'> {
+  return { inputScale: 1 / Math.sqrt(sigma ** 2 + 1), skip: 1, output: -sigma };
+}
+
+/** Denoised latents from a UNet that predicts v (Salimans and Ho, arXiv:2202.00512, appendix D, over sigmas). */
+export function vPredictionCoefficients(sigma: number): Omit<ModelCoefficients, 'timestep'> {
+  const variance = sigma ** 2 + 1;
+  return {
+    inputScale: 1 / Math.sqrt(variance),
+    skip: 1 / variance,
+    output: -sigma / Math.sqrt(variance),
+  };
+}
+
+/** Boundary scalings of a latent consistency model: Luo et al., arXiv:2310.04378, section 4.1. */
+const LCM_SIGMA_DATA = 0.5;
+const LCM_TIMESTEP_SCALING = 10;
+
+/** Denoised latents from a latent consistency model: c_skip * x + c_out * (x - sigma * eps). */
+export function lcmCoefficients(
+  sigma: number,
+  timestep: number,
+): Omit<ModelCoefficients, 'timestep'> {
+  const scaled = timestep * LCM_TIMESTEP_SCALING;
+  const norm = scaled ** 2 + LCM_SIGMA_DATA ** 2;
+  const skip = LCM_SIGMA_DATA ** 2 / norm;
+  const output = scaled / Math.sqrt(norm);
+  return {
+    inputScale: 1 / Math.sqrt(sigma ** 2 + 1),
+    skip: skip + output,
+    output: -sigma * output,
+  };
+}
+
+/**
+ * Coefficients of the sigma samplers, whose result is the denoised latents.
+ *
+ * @param schedule for `lcm` the sparse one of `createLcmSchedule`
+ * @param isQuantized rounds the timestep to a trained one (A1111's "enable quantization")
+ */
+export function sigmaCoefficients(
+  prediction: Prediction,
+  schedule: NoiseSchedule,
+  isQuantized = false,
+): CoefficientsAt {
+  return (sigma) => {
+    const timestep = schedule.sigmaToT(sigma, isQuantized);
+    switch (prediction) {
+      case 'epsilon':
+        return { ...epsilonCoefficients(sigma), timestep };
+      case 'v_prediction':
+        return { ...vPredictionCoefficients(sigma), timestep };
+      case 'lcm':
+        return { ...lcmCoefficients(sigma, timestep), timestep };
+    }
+  };
+}
+
+/**
+ * Coefficients of the timestep samplers, whose result is epsilon. `x` is at the scale of the training there, so it
+ * enters the UNet as it is. Fractional timesteps (UniPC) take the alpha of the timestep below.
+ */
+export function timestepCoefficients(
+  prediction: Exclude<Prediction, 'lcm'>,
+  { alphasCumprod }: NoiseSchedule,
+): CoefficientsAt {
+  return (timestep) => {
+    if (prediction === 'epsilon') return { inputScale: 1, timestep, skip: 0, output: 1 };
+    const last = alphasCumprod.length - 1;
+    const alpha = at(alphasCumprod, Math.min(Math.max(Math.trunc(timestep), 0), last));
+    return { inputScale: 1, timestep, skip: Math.sqrt(1 - alpha), output: Math.sqrt(alpha) };
+  };
+}
+
+/** Scale that DDIM CFG++ puts on the guidance: Chung et al., arXiv:2406.08070, want it between 0 and 1. */
+export const CFG_PLUS_PLUS_GUIDANCE_FACTOR = 1 / 12.5;
+
+/**
+ * Weights of classifier-free guidance with composition (Liu et al., arXiv:2206.01714), as A1111 has it:
+ * uncond + sum of weight * guidanceScale * (cond - uncond). They add up to 1.
+ */
+export function guidanceWeights(
+  condWeights: readonly number[],
+  guidanceScale: number,
+): { uncond: number; conds: number[] } {
+  const conds = condWeights.map((weight) => weight * guidanceScale);
+  return { uncond: 1 - conds.reduce((sum, weight) => sum + weight, 0), conds };
+}
+
+/** When the negative prompt is left out: A1111's "Negative Guidance minimum sigma" and "Skip early CFG". */
+export interface UncondSkipping {
+  /** Below this sigma on every other call; 0 is off. */
+  readonly sMinUncond?: number;
+  /** Below `sMinUncond` on every call. */
+  readonly isEveryCall?: boolean;
+  /** Share of the run, from its start, that goes without; 0 is off. */
+  readonly skipEarly?: number;
+}
+
+/** Whether a call of the model leaves the negative prompt out. `totalCalls` counts second-order samplers twice. */
+export function skipsUncond(
+  { sMinUncond = 0, isEveryCall = false, skipEarly = 0 }: UncondSkipping,
+  { call, totalCalls, level }: { call: number; totalCalls: number; level: number },
+): boolean {
+  if (skipEarly !== 0 && call / totalCalls <= skipEarly) return true;
+  return (call % 2 === 1 || isEveryCall) && sMinUncond > 0 && level < sMinUncond;
+}
+
+/** The raw UNet over the parts of a prompt: one output a part, and the negative prompt's where it is asked for. */
+export type UnetPass<T> = (request: {
+  readonly x: T;
+  readonly coefficients: ModelCoefficients;
+  /** Number of this call, from 0: which entry of a prompt schedule is in force. */
+  readonly call: number;
+  readonly hasUncond: boolean;
+}) => Promise<{ conds: readonly T[]; uncond: T | null }>;
+
+export interface CfgDenoiserOptions<T> {
+  readonly math: LatentMath<T>;
+  readonly coefficientsAt: CoefficientsAt;
+  readonly unet: UnetPass<T>;
+  /** Weight of each of a prompt's AND parts. */
+  readonly condWeights: readonly number[];
+  readonly guidanceScale: number;
+  readonly skipping?: UncondSkipping;
+  readonly totalCalls: number;
+  /**
+   * Inpainting: puts the known part of the picture back. The sigma samplers do so with the denoised latents, the
+   * timestep samplers with `x` before the model sees it.
+   */
+  readonly blendKnown?: { readonly when: 'before' | 'after'; blend(latents: T): Promise<T> };
+}
+
+/** Guided prediction and its unconditional part, both at the scale that the sampler wants. */
+export interface GuidedPrediction<T> {
+  readonly guided: T;
+  /** null where the call went without the negative prompt. */
+  readonly uncond: T | null;
+}
+
+/**
+ * The model as samplers see it: input scaling, one UNet pass, output scaling and guidance in one sum. Scaling after
+ * guidance equals A1111's order, since the weights of guidance add up to 1.
+ */
+export function createCfgDenoiser<T>({
+  math,
+  coefficientsAt,
+  unet,
+  condWeights,
+  guidanceScale,
+  skipping = {},
+  totalCalls,
+  blendKnown,
+}: CfgDenoiserOptions<T>): (x: T, level: number) => Promise<GuidedPrediction<T>> {
+  let calls = 0;
+  return async (given, level) => {
+    const call = calls++;
+    const x = blendKnown?.when === 'before' ? await blendKnown.blend(given) : given;
+    const coefficients = coefficientsAt(level);
+    const hasUncond = !skipsUncond(skipping, { call, totalCalls, level });
+    const output = await unet({ x, coefficients, call, hasUncond });
+    // Without its own pass the negative prompt is taken to predict what the first part does.
+    const uncond = output.uncond ?? at(output.conds, 0);
+    const weights = guidanceWeights(condWeights, guidanceScale);
+    const combined = await math.combine([
+      [coefficients.skip, x],
+      [coefficients.output * weights.uncond, uncond],
+      ...output.conds.map((cond, i) => [coefficients.output * at(weights.conds, i), cond] as const),
+    ]);
+    const guided = blendKnown?.when === 'after' ? await blendKnown.blend(combined) : combined;
+    return {
+      guided,
+      uncond:
+        output.uncond &&
+        (await math.combine([
+          [coefficients.skip, x],
+          [coefficients.output, output.uncond],
+        ])),
+    };
+  };
+}
