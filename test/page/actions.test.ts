@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { GenerationError } from '../../protocol/errors.ts';
 import {
   type ActionContext,
@@ -11,23 +11,24 @@ import {
   swapSizes,
   unloadCheckpoint,
 } from '../../web/page/actions.ts';
-import type { Picture } from '../../web/page/picture.ts';
+import { createGalleryStore } from '../../web/page/gallery-store.ts';
 import { createAppState, setFields } from '../../web/page/state.ts';
 import { FakeEngine, fakeImage, fakeSummary, IDLE } from '../fakes/fake-engine.ts';
+import { mapShelves } from '../fakes/map-shelves.ts';
 
 function setUp() {
-  const kept: Picture[] = [];
   const engine = new FakeEngine();
   const state = createAppState();
   const context: ActionContext = {
     state,
     engine,
-    keepPicture: (picture) => kept.push(picture),
+    galleryStore: createGalleryStore(mapShelves()),
+    makeThumb: async () => null,
     now: () => new Date(2026, 10, 24, 9, 5, 7),
     drawSeed: () => 41,
   };
   followEngine(state, engine);
-  return { kept, engine, state, context };
+  return { engine, state, context };
 }
 
 const STEP_3 = {
@@ -43,7 +44,7 @@ const STEP_3 = {
 
 describe('startGeneration', () => {
   it('runs the form as a job and shows progress, preview, picture and summary', async () => {
-    const { kept, engine, state, context } = setUp();
+    const { engine, state, context } = setUp();
     setFields(state, { prompt: 'a red apple' });
     const running = startGeneration(context);
     expect(state.isRunning.value).toBe(true);
@@ -66,7 +67,6 @@ describe('startGeneration', () => {
       sizeBytes: 4,
     });
     expect(picture?.file.type).toBe('image/png');
-    expect(kept).toEqual([picture]);
 
     resolve(fakeSummary({ notes: ['Unknown sampler: Euler was used.'] }));
     await running;
@@ -74,6 +74,8 @@ describe('startGeneration', () => {
     expect(state.progress.value).toBeNull();
     expect(state.summary.value?.notes).toHaveLength(1);
     expect(state.pictures.value).toHaveLength(1);
+    await vi.waitFor(() => expect(state.gallery.pictures.value).toEqual([picture?.info]));
+    expect(await context.galleryStore.file(picture!.info.id)).toBe(picture?.file);
   });
 
   it('shows the newest picture of a batch and forgets the last job when a new one starts', async () => {

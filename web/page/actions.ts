@@ -2,14 +2,18 @@ import { batch } from '@preact/signals';
 import { isAbortError, serializeError } from '../../protocol/errors.ts';
 import type { Engine, GeneratedImage } from '../shared/engine.ts';
 import { toGenerationParams } from './form.ts';
-import { type Picture, toPicture } from './picture.ts';
+import { formOfPicture, keepPicture } from './gallery.ts';
+import type { GalleryStore } from './gallery-store.ts';
+import { type PictureInfo, toPicture } from './picture.ts';
 import { type AppState, setFields } from './state.ts';
 
-/** What actions need beside the state; `keepPicture` stores a picture in the gallery. */
+/** What actions need beside the state. */
 export interface ActionContext {
   readonly state: AppState;
   readonly engine: Engine;
-  readonly keepPicture?: (picture: Picture) => void;
+  readonly galleryStore: GalleryStore;
+  /** Makes the small picture of the gallery's grid. */
+  readonly makeThumb: (file: Blob) => Promise<Blob | null>;
   readonly now?: () => Date;
   readonly drawSeed?: () => number;
 }
@@ -64,7 +68,7 @@ export async function startGeneration(context: ActionContext): Promise<void> {
       state.pictures.value = [...state.pictures.value, picture];
       state.selectedIndex.value = state.pictures.value.length - 1;
     });
-    context.keepPicture?.(picture);
+    void keepPicture(state.gallery, context.galleryStore, picture, context.makeThumb);
   };
   try {
     state.summary.value = await engine.generate(params, {
@@ -140,6 +144,15 @@ export function swapSizes(state: AppState): void {
 export function reuseSeed(state: AppState): void {
   const picture = state.pictures.value[state.selectedIndex.value];
   if (picture) setFields(state, { seed: String(picture.info.seed) });
+}
+
+/** Puts all settings of a picture into the form and shows it. */
+export function reusePicture({ state }: ActionContext, picture: PictureInfo): void {
+  const { checkpoint, ...values } = formOfPicture(picture);
+  const isThere = state.catalog.value.checkpoints.some(({ name }) => name === checkpoint);
+  setFields(state, { ...values, ...(checkpoint && isThere ? { checkpoint } : {}) });
+  state.gallery.openId.value = null;
+  state.view.value = 'create';
 }
 
 export function randomSeed(state: AppState): void {

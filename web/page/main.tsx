@@ -3,12 +3,15 @@ import { effect } from '@preact/signals';
 import { render } from 'preact';
 import { followEngine } from './actions.ts';
 import { createEngineClient } from './engine-client.ts';
+import { loadGallery } from './gallery.ts';
+import { browserShelves, createGalleryStore } from './gallery-store.ts';
 import { ensureIsolation, isolationBrowser } from './isolation.ts';
 import { loadSettings, saveSettings } from './settings.ts';
 import { baseUrlOf, detectServer, engineConfigOf } from './startup.ts';
 import { type AppState, createAppState, VIEWS, type View } from './state.ts';
 import { language, t } from './strings/strings.ts';
 import { applyTheme } from './theme.ts';
+import { makeThumbnail } from './thumbnail.ts';
 import { App } from './ui/app.tsx';
 
 /** Keeps the view and the address's fragment the same, so that Back works and views can be linked. */
@@ -19,6 +22,13 @@ function followAddress(state: AppState): void {
   };
   addEventListener('hashchange', read);
   read();
+  effect(() => {
+    const wanted = `#${state.view.value}`;
+    if (location.hash !== wanted && !(location.hash === '' && wanted === '#create')) {
+      location.hash = wanted;
+    }
+    scrollTo(0, 0);
+  });
 }
 
 function persistSettings(state: AppState): void {
@@ -66,7 +76,10 @@ async function main(): Promise<void> {
   followEngine(state, engine);
   followAddress(state);
   persistSettings(state);
-  render(<App context={{ state, engine }} />, root);
+  const galleryStore = createGalleryStore(browserShelves());
+  void loadGallery(state.gallery, galleryStore);
+  const context = { state, engine, galleryStore, makeThumb: makeThumbnail };
+  render(<App context={context} />, root);
 }
 
 void main();

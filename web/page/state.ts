@@ -6,6 +6,7 @@ import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary } from '../../protocol/job.ts';
 import type { GenerationProgress, RelayStatus } from '../shared/engine.ts';
 import type { FieldName, FieldProblems, FormValues } from './form.ts';
+import { createGalleryState, type GalleryState } from './gallery.ts';
 import type { Picture } from './picture.ts';
 import { DEFAULT_SETTINGS, type Settings, type Theme } from './settings.ts';
 import type { ServerKind } from './startup.ts';
@@ -56,6 +57,8 @@ export interface AppState {
   readonly problem: Signal<Problem | null>;
   readonly checkpointProblem: Signal<Problem | null>;
   readonly engineProblem: Signal<Problem | null>;
+
+  readonly gallery: GalleryState;
 
   readonly isRunning: ReadonlySignal<boolean>;
   readonly formValues: ReadonlySignal<FormValues>;
@@ -109,6 +112,7 @@ export function createAppState(initial: Settings = DEFAULT_SETTINGS): AppState {
     problem: signal<Problem | null>(null),
     checkpointProblem: signal<Problem | null>(null),
     engineProblem: signal<Problem | null>(null),
+    gallery: createGalleryState(),
     isRunning: computed(() => job.value !== null),
     formValues: values,
     settings: computed(() => ({

@@ -167,6 +167,11 @@ export const en = {
     keep: 'Keep',
     reuse: 'Use these settings',
     missing: 'The file of this picture is gone from the browser’s storage.',
+    notRemoved:
+      'The picture could not be deleted: the browser refused. Reload the page and try again.',
+    viewer: 'Picture',
+    unreadableRecords: (count: number) =>
+      count === 1 ? '1 record cannot be read' : `${count} records cannot be read`,
     notKept:
       'The picture could not be kept in the gallery: the browser’s storage is full or blocked. Download it, or delete older pictures.',
     unreadable: 'The gallery could not be opened: the browser blocks storage for this page.',

@@ -2,6 +2,7 @@ import type { ActionContext } from '../actions.ts';
 import { ConnectionView } from './connection-view.tsx';
 import { AppContext } from './context.ts';
 import { CreateView } from './create-view.tsx';
+import { GalleryView } from './gallery-view.tsx';
 import { Header } from './header.tsx';
 import { StatusBar } from './status-lines.tsx';
 
@@ -9,6 +10,8 @@ function CurrentView({ context }: { context: ActionContext }) {
   switch (context.state.view.value) {
     case 'connection':
       return <ConnectionView />;
+    case 'gallery':
+      return <GalleryView />;
     default:
       return <CreateView />;
   }

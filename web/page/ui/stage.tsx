@@ -2,6 +2,7 @@ import type { Picture } from '../picture.ts';
 import { t } from '../strings/strings.ts';
 import { useApp } from './context.ts';
 import { DownloadLink } from './download-link.tsx';
+import { GalleryProblemNote } from './gallery-view.tsx';
 import { EaselMark } from './icons.tsx';
 import { PictureCaption } from './picture-caption.tsx';
 import { ProblemNote } from './problem-note.tsx';
@@ -86,6 +87,7 @@ export function Stage() {
       </div>
       <ProgressPanel />
       <ProblemNote problem={state.problem} />
+      <GalleryProblemNote />
       {selected && <PictureCaption picture={selected} hasDownload={pictures.length === 1} />}
       {pictures.length > 1 && (
         <div class="thumbs">

@@ -1,0 +1,140 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { reusePicture } from '../actions.ts';
+import { removePictures, stepPicture } from '../gallery.ts';
+import type { PictureInfo } from '../picture.ts';
+import { t } from '../strings/strings.ts';
+import { useApp } from './context.ts';
+import { CloseIcon, NextIcon, PreviousIcon } from './icons.tsx';
+import { PictureCaption } from './picture-caption.tsx';
+import { useObjectUrl } from './use-object-url.ts';
+
+/** The whole file of a picture; `missing` once it is known to be gone. */
+function useFile(id: string): Blob | 'missing' | null {
+  const { galleryStore } = useApp();
+  const [file, setFile] = useState<Blob | 'missing' | null>(null);
+  useEffect(() => {
+    let isShown = true;
+    setFile(null);
+    galleryStore.file(id).then(
+      (found) => isShown && setFile(found ?? 'missing'),
+      () => isShown && setFile('missing'),
+    );
+    return () => {
+      isShown = false;
+    };
+  }, [id, galleryStore]);
+  return file;
+}
+
+/** The focus goes where a careless Enter does no harm. */
+function focusFirst(element: HTMLButtonElement | null): void {
+  element?.focus();
+}
+
+function DeleteButton({ picture }: { picture: PictureInfo }) {
+  const { state, galleryStore } = useApp();
+  const [isAsking, setAsking] = useState(false);
+  if (!isAsking) {
+    return (
+      <button type="button" onClick={() => setAsking(true)}>
+        {t.gallery.remove}
+      </button>
+    );
+  }
+  return (
+    <div class="ask">
+      <span role="status">{t.gallery.removeQuestion}</span>
+      <button
+        type="button"
+        class="danger"
+        onClick={() => void removePictures(state.gallery, galleryStore, [picture.id])}
+      >
+        {t.gallery.remove}
+      </button>
+      <button ref={focusFirst} type="button" onClick={() => setAsking(false)}>
+        {t.gallery.keep}
+      </button>
+    </div>
+  );
+}
+
+function OpenPicture({ info }: { info: PictureInfo }) {
+  const app = useApp();
+  const { gallery } = app.state;
+  const file = useFile(info.id);
+  const url = useObjectUrl(file instanceof Blob ? file : null);
+  return (
+    <>
+      <div class="viewer-bar">
+        <button type="button" class="icon-button" onClick={() => stepPicture(gallery, -1)}>
+          <PreviousIcon />
+          <span class="visually-hidden">{t.gallery.previous}</span>
+        </button>
+        <button type="button" class="icon-button" onClick={() => stepPicture(gallery, 1)}>
+          <NextIcon />
+          <span class="visually-hidden">{t.gallery.next}</span>
+        </button>
+        <span class="viewer-space" />
+        <button
+          type="button"
+          class="icon-button"
+          onClick={() => {
+            gallery.openId.value = null;
+          }}
+        >
+          <CloseIcon />
+          <span class="visually-hidden">{t.gallery.close}</span>
+        </button>
+      </div>
+      <div class="mat">
+        {file === 'missing' && <p class="quiet">{t.gallery.missing}</p>}
+        {url && (
+          <img
+            class="canvas"
+            src={url}
+            alt={t.stage.alt(info.prompt)}
+            width={info.width}
+            height={info.height}
+            style={{ '--w': info.width, '--h': info.height }}
+          />
+        )}
+      </div>
+      {file instanceof Blob && <PictureCaption picture={{ info, file }} hasDownload={true} />}
+      <div class="viewer-actions">
+        <button type="button" onClick={() => reusePicture(app, info)}>
+          {t.gallery.reuse}
+        </button>
+        <DeleteButton key={info.id} picture={info} />
+      </div>
+    </>
+  );
+}
+
+/** One picture of the gallery at full size, over the grid. */
+export function PictureDialog() {
+  const { gallery } = useApp().state;
+  const ref = useRef<HTMLDialogElement>(null);
+  const info = gallery.pictures.value.find((picture) => picture.id === gallery.openId.value);
+  const isOpen = info !== undefined;
+  useEffect(() => {
+    const dialog = ref.current;
+    if (isOpen && dialog && !dialog.open) dialog.showModal();
+    if (!isOpen) dialog?.close();
+  }, [isOpen]);
+  return (
+    <dialog
+      ref={ref}
+      class="viewer"
+      aria-label={t.gallery.viewer}
+      onClose={() => {
+        gallery.openId.value = null;
+      }}
+      onKeyDown={(event) => {
+        if (event.key === 'ArrowLeft') stepPicture(gallery, -1);
+        if (event.key === 'ArrowRight') stepPicture(gallery, 1);
+      }}
+    >
+      {info && <OpenPicture info={info} />}
+    </dialog>
+  );
+}
