@@ -36,8 +36,8 @@ export function findJsonProblem(text: string): JsonProblem {
   for (;;) {
     at += matchAt(SPACE, text, at);
     const char = text[at];
-    const isValue = expected === 'value' || expected === 'value-or-end';
-    const isKey = expected === 'key' || expected === 'key-or-end';
+    const isValue: boolean = expected === 'value' || expected === 'value-or-end';
+    const isKey: boolean = expected === 'key' || expected === 'key-or-end';
     const closes =
       (char === '}' &&
         open.at(-1) === '{' &&

@@ -1,18 +1,9 @@
 import { Hono } from 'hono';
-import { z } from 'zod';
 import type { BridgeServices, JobView } from '../services.ts';
 import { checkContentType, jsonBody } from './json-body.ts';
-import { boolean, integer, readBoolean, textOrNull } from './lenient.ts';
+import { readBoolean } from './lenient.ts';
 import { toProgressResponse } from './replies.ts';
-
-/** `POST /internal/progress`, as A1111's own page asks for one task. */
-export const internalProgressRequest = z
-  .object({
-    id_task: textOrNull(),
-    id_live_preview: integer(-1),
-    live_preview: boolean(true),
-  })
-  .meta({ id: 'ProgressRequest' });
+import { internalProgressRequest } from './schemas.ts';
 
 /** What the tabs do outside jobs, as one sentence, or null. */
 function activityText({ engines }: BridgeServices): string | null {

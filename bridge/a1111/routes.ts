@@ -1,6 +1,7 @@
 import { Hono } from 'hono';
 import type { BridgeServices } from '../services.ts';
 import { catalogRoutes } from './catalog-routes.ts';
+import { docsRoutes } from './docs-routes.ts';
 import { handleErrors, notFound } from './errors.ts';
 import { generationRoutes } from './generation-routes.ts';
 import { optionsRoutes } from './options-routes.ts';
@@ -39,6 +40,7 @@ export function a1111Routes(services: BridgeServices, settings: A1111Settings = 
     progressRoutes(services),
     catalogRoutes(services),
     systemRoutes(settings),
+    docsRoutes(),
   ];
   for (const resource of resources) app.route('/', resource);
   answerOtherMethods(app);

@@ -140,7 +140,7 @@ export const extrasSingleImageRequest = z
   .object({ ...extrasFields, image: field.text('', image) })
   .meta({ id: 'ExtrasSingleImageRequest' });
 
-const fileData = z
+export const fileData = z
   .object({ data: field.requiredText(image), name: field.requiredText({ maxLength: 1000 }) })
   .meta({ id: 'FileData' });
 
@@ -157,3 +157,12 @@ export const interrogateRequest = z
   .meta({ id: 'InterrogateRequest' });
 
 export const optionsRequest = z.record(z.string(), z.unknown()).meta({ id: 'Options' });
+
+/** `POST /internal/progress`, as A1111's own page asks for one task. */
+export const internalProgressRequest = z
+  .object({
+    id_task: field.textOrNull(),
+    id_live_preview: field.integer(-1),
+    live_preview: field.boolean(true),
+  })
+  .meta({ id: 'ProgressRequest' });

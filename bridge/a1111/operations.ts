@@ -1,0 +1,114 @@
+import { z } from 'zod';
+import * as reply from './response-schemas.ts';
+import * as request from './schemas.ts';
+import { NOT_IMPLEMENTED } from './system-routes.ts';
+
+/** One route as /openapi.json documents it. */
+export interface Operation {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  readonly summary: string;
+  readonly request?: z.ZodType;
+  /** Body of the 200 reply; absent for routes that answer 501. */
+  readonly response?: z.ZodType;
+  readonly query?: readonly { readonly name: string; readonly description: string }[];
+  /** A generation: may wait for a tab, and may be refused while there is none. */
+  readonly isGeneration?: boolean;
+}
+
+const nothing = z.null();
+const empty = z.object({});
+const anything = z.unknown();
+
+function get(path: string, summary: string, response: z.ZodType): Operation {
+  return { method: 'GET', path, summary, response };
+}
+
+function post(
+  path: string,
+  summary: string,
+  response: z.ZodType,
+  body?: z.ZodType,
+  more: Partial<Operation> = {},
+): Operation {
+  return { method: 'POST', path, summary, response, ...(body ? { request: body } : {}), ...more };
+}
+
+const sd = (name: string) => `/sdapi/v1/${name}`;
+const generation = { isGeneration: true };
+
+/** Every route of this folder; a test keeps it equal to the router's own list. */
+export const OPERATIONS: readonly Operation[] = [
+  post(
+    sd('txt2img'),
+    'Pictures from a prompt',
+    reply.textToImageResponse,
+    request.txt2imgRequest,
+    generation,
+  ),
+  post(
+    sd('img2img'),
+    'Pictures from a picture and a prompt',
+    reply.imageToImageResponse,
+    request.img2imgRequest,
+    generation,
+  ),
+  {
+    ...get(sd('progress'), 'How far the running job is', reply.progressResponse),
+    query: [{ name: 'skip_current_image', description: 'true: no preview' }],
+  },
+  post(sd('interrupt'), 'End the running job with what exists', empty),
+  post(sd('skip'), 'Drop the picture being made', nothing),
+  get(sd('options'), 'Every option with its value', reply.options),
+  post(sd('options'), 'Change options', nothing, request.optionsRequest),
+  post(sd('unload-checkpoint'), 'Give the graphics memory back', empty),
+  post(sd('reload-checkpoint'), 'Load the checkpoint again', empty),
+  post(sd('refresh-checkpoints'), 'Read the folders again', nothing),
+  post(sd('refresh-vae'), 'Read the folders again', nothing),
+  post(sd('refresh-loras'), 'Read the folders again', nothing),
+  post(sd('refresh-embeddings'), 'Read the folders again', nothing),
+  get(sd('sd-models'), 'Checkpoints', z.array(reply.sdModelItem)),
+  get(sd('samplers'), 'Samplers', z.array(reply.samplerItem)),
+  get(sd('schedulers'), 'Schedulers', z.array(reply.schedulerItem)),
+  get(sd('upscalers'), 'Upscalers', z.array(reply.upscalerItem)),
+  get(sd('latent-upscale-modes'), 'Latent upscalers', z.array(reply.latentUpscalerModeItem)),
+  get(sd('sd-vae'), 'VAEs', z.array(reply.sdVaeItem)),
+  get(sd('sd-modules'), 'VAEs, by the name that Forge gives the list', z.array(reply.sdVaeItem)),
+  get(sd('loras'), 'LoRAs', z.array(reply.loraItem)),
+  get(sd('embeddings'), 'Textual inversions', reply.embeddingsResponse),
+  get(sd('hypernetworks'), 'Hypernetworks: none', z.array(reply.hypernetworkItem)),
+  get(sd('face-restorers'), 'Face restorers: none', z.array(reply.faceRestorerItem)),
+  get(sd('realesrgan-models'), 'RealESRGAN models: none', z.array(reply.realesrganItem)),
+  get(sd('prompt-styles'), 'Styles', z.array(reply.promptStyleItem)),
+  get(sd('scripts'), 'Scripts', reply.scriptsList),
+  get(sd('script-info'), 'Scripts with their arguments', z.array(reply.scriptInfo)),
+  get(sd('extensions'), 'Extensions: none', z.array(reply.extensionItem)),
+  get('/controlnet/model_list', 'ControlNet models', z.object({ model_list: z.array(z.string()) })),
+  get(
+    '/controlnet/module_list',
+    'ControlNet preprocessors',
+    z.object({ module_list: z.array(z.string()), module_detail: z.object({}) }),
+  ),
+  get('/config', 'Two menus out of Gradio’s configuration', anything),
+  get(sd('memory'), 'Memory of the bridge', reply.memoryResponse),
+  get(sd('cmd-flags'), 'Command line, without secrets', reply.flags),
+  get(sd('version'), 'Name and version', z.object({ app: z.string(), version: z.string() })),
+  get('/internal/ping', 'Whether the bridge answers', empty),
+  get(sd('internal/ping'), 'Whether the bridge answers', empty),
+  get('/user', 'Gradio’s user: none', nothing),
+  post(
+    '/internal/progress',
+    'How far one task is',
+    reply.internalProgressResponse,
+    request.internalProgressRequest,
+  ),
+  get(
+    '/internal/pending-tasks',
+    'Tasks that wait',
+    z.object({ size: z.int(), tasks: z.array(z.string()) }),
+  ),
+  get('/queue/status', 'How long the queue is, as Gradio tells it', anything),
+  ...Object.entries(NOT_IMPLEMENTED).map(
+    ([path, summary]): Operation => ({ method: 'POST', path, summary }),
+  ),
+];
