@@ -1,28 +1,21 @@
-import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { createClipTokenizer, loadClipVocabulary } from '../../../web/engine/prompt/tokenizer.ts';
+import { clip, clipVocabulary, openClip, readText, readVectors } from './vectors.ts';
 
-const root = new URL('../../../', import.meta.url);
-const readText = (path: string): string => readFileSync(new URL(path, root), 'utf8');
-const readJson = (path: string) => JSON.parse(readText(path));
-
-const vocabulary = loadClipVocabulary(readText('public/clip/merges.txt'));
-const clip = createClipTokenizer({ ...vocabulary, padId: vocabulary.eosId });
-const openClip = createClipTokenizer({ ...vocabulary, padId: 0, flavor: 'open-clip' });
-
-const chunks: { tokens: { text: string; clip: number[]; open_clip?: number[] }[] } = readJson(
-  'test/fixtures/vectors/chunks.json',
+const chunks = readVectors<{ tokens: { text: string; clip: number[]; open_clip?: number[] }[] }>(
+  'chunks',
 );
 interface TokenFixtures {
   strings: { text: string; ids: number[]; openai_ids?: number[] }[];
   padded: { text: string; pad_id: number; ids: number[]; openclip_ids?: number[] }[];
 }
-const fixtures: TokenFixtures = readJson('test/fixtures/models/clip-tokenizer/tokens.json');
+const fixtures: TokenFixtures = JSON.parse(
+  readText('test/fixtures/models/clip-tokenizer/tokens.json'),
+);
 
 describe('vocabulary', () => {
   test('is CLIP’s 49,408 entries', () => {
-    expect(Object.keys(vocabulary.vocab)).toHaveLength(49_408);
-    expect(vocabulary).toMatchObject({ bosId: 49_406, eosId: 49_407 });
+    expect(Object.keys(clipVocabulary.vocab)).toHaveLength(49_408);
+    expect(clipVocabulary).toMatchObject({ bosId: 49_406, eosId: 49_407 });
     expect(clip.commaId).toBe(267);
   });
 });

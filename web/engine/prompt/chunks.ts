@@ -1,4 +1,4 @@
-import { isBreak, parseAttention } from './attention.ts';
+import { isBreak, parseAttention } from '../../../protocol/attention.ts';
 import type { EmbeddingPlace, FindEmbedding } from './embeddings.ts';
 import type { EmphasisMode } from './emphasis.ts';
 import type { ClipTokenizer } from './tokenizer.ts';

@@ -1,5 +1,10 @@
-import type { WeightedText } from './attention.ts';
-import { isWholeWord, parsePythonFloat, skipSpace, skipSpaceBack } from './python-text.ts';
+import type { WeightedText } from '../../../protocol/attention.ts';
+import {
+  isWholeWord,
+  parsePythonFloat,
+  skipSpace,
+  skipSpaceBack,
+} from '../../../protocol/python-text.ts';
 
 const AND = 'AND';
 // A colon and a number at the very end of a part.

@@ -1,5 +1,5 @@
 import { GenerationError } from '../../../protocol/errors.ts';
-import { parsePythonFloat, parsePythonInt } from './python-text.ts';
+import { parsePythonFloat, parsePythonInt } from '../../../protocol/python-text.ts';
 
 /** What stands in one tag behind its kind: `<lora:name:0.8:te=1>` has the items `name`, `0.8`, `te=1`. */
 export interface ExtraNetworkTag {

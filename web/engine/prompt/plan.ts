@@ -20,11 +20,13 @@ export interface ChunkBatch {
 }
 
 /**
- * Texts that are encoded together: the entries of one schedule. `Original` emphasis takes its mean over such a
- * group, so the grouping is part of the result.
+ * Texts that are encoded together: the distinct entries of one schedule. `Original` emphasis takes its mean over such
+ * a group, so the grouping is part of the result.
  */
 export interface EncodeGroup {
   readonly texts: readonly string[];
+  /** How many entries have each text; A1111's batch has it as often. */
+  readonly repeats: readonly number[];
   readonly isNegative: boolean;
   /** For each tokenizer the group's chunks in order; their outputs follow each other along the token axis. */
   readonly encoders: readonly (readonly ChunkBatch[])[];
@@ -152,10 +154,12 @@ function planPass(
 interface GroupSchedule {
   readonly group: number;
   readonly schedule: readonly ScheduledText[];
+  /** Row of the group's texts for each entry of the schedule. */
+  readonly rows: readonly number[];
 }
 
-function refAt({ group, schedule }: GroupSchedule, call: number): ConditioningRef {
-  return { group, row: entryAtCall(schedule, call) };
+function refAt({ group, schedule, rows }: GroupSchedule, call: number): ConditioningRef {
+  return { group, row: rows[entryAtCall(schedule, call)] ?? 0 };
 }
 
 /**
@@ -185,22 +189,25 @@ class GroupList {
   }
 
   add(schedule: readonly ScheduledText[], isNegative: boolean): GroupSchedule {
-    const texts = schedule.map(({ text }) => text);
-    const key = JSON.stringify([isNegative, texts]);
-    const known = this.#known.get(key);
-    if (known !== undefined) return { group: known, schedule };
-    const group = this.list.length;
-    this.#known.set(key, group);
-    this.list.push({ texts, isNegative, encoders: this.#encode(texts) });
-    return { group, schedule };
+    const counts = new Map<string, number>();
+    for (const { text } of schedule) counts.set(text, (counts.get(text) ?? 0) + 1);
+    const texts = [...counts.keys()];
+    const repeats = [...counts.values()];
+    const rowOf = new Map(texts.map((text, row) => [text, row]));
+    const rows = schedule.map(({ text }) => rowOf.get(text) ?? 0);
+    const key = JSON.stringify([isNegative, texts, repeats]);
+    const group = this.#known.get(key) ?? this.list.length;
+    if (group === this.list.length) {
+      this.#known.set(key, group);
+      this.list.push({ texts, repeats, isNegative, encoders: this.#encode(texts) });
+    }
+    return { group, schedule, rows };
   }
 
   #encode(texts: readonly string[]): ChunkBatch[][] {
     const prompts = this.#tokenizers.map((tokenizer, index) => {
-      const known = new Map<string, ChunkedPrompt>();
       return texts.map((text) => {
-        const chunked = known.get(text) ?? chunkPrompt(text, tokenizer, this.#chunkOptions[index]);
-        known.set(text, chunked);
+        const chunked = chunkPrompt(text, tokenizer, this.#chunkOptions[index]);
         this.tokenCount = Math.max(this.tokenCount, chunked.tokenCount);
         return chunked;
       });

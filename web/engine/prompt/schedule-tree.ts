@@ -1,4 +1,4 @@
-import { strip } from './python-text.ts';
+import { strip } from '../../../protocol/python-text.ts';
 
 /** Text, or a place where it depends on the step. */
 export type ScheduleNode =

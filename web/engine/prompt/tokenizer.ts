@@ -1,6 +1,6 @@
+import { SPACE, strip } from '../../../protocol/python-text.ts';
 import { bytePieces, createByteEncoder } from './byte-pair.ts';
 import { cleanText, unescapeHtml } from './clean-text.ts';
-import { SPACE, strip } from './python-text.ts';
 
 /** What a text encoder reads: vocabulary, merges and the ids that frame a chunk. */
 export interface ClipTokenizerOptions {

@@ -1,4 +1,4 @@
-import { GenerationError } from '../../../protocol/errors.ts';
+import { GenerationError } from './errors.ts';
 import { isWholeWord, parsePythonFloat, SPACE, skipSpace, skipSpaceBack } from './python-text.ts';
 
 /** A stretch of prompt text with its weight; 1 is plain. */
@@ -59,6 +59,15 @@ export function parseAttention(prompt: string): WeightedText[] {
   for (const start of roundBrackets) parts.multiplyFrom(start, ROUND_BRACKET_WEIGHT);
   for (const start of squareBrackets) parts.multiplyFrom(start, SQUARE_BRACKET_WEIGHT);
   return parts.joined();
+}
+
+/** True where a prompt weighs any of its text, or would, were its numbers numbers. */
+export function usesAttention(prompt: string): boolean {
+  try {
+    return parseAttention(prompt).some(({ text, weight }) => weight !== 1 && text !== BREAK);
+  } catch {
+    return true;
+  }
 }
 
 function attentionWeight(text: string): number {
