@@ -134,7 +134,7 @@ async function untilStopped<T>(sampling: Promise<T>): Promise<T> {
  * @param sigmas falling noise levels, one more than the steps
  * @returns latents at the level of the last sigma
  */
-export function runSigmaSampler<T>(
+export async function runSigmaSampler<T>(
   name: SigmaSamplerName,
   x: T,
   sigmas: readonly number[],
@@ -167,7 +167,7 @@ export function runSigmaSampler<T>(
  * @param timesteps rising; the run ends at the first of them
  * @param alphasCumprod of the checkpoint's noise schedule
  */
-export function runTimestepSampler<T>(
+export async function runTimestepSampler<T>(
   name: TimestepSamplerName,
   x: T,
   timesteps: readonly number[],
