@@ -1,9 +1,11 @@
 import { batch } from '@preact/signals';
 import { isAbortError, serializeError } from '../../protocol/errors.ts';
+import type { GenerationParams } from '../../protocol/generation.ts';
 import type { Engine, GeneratedImage } from '../shared/engine.ts';
 import { toGenerationParams } from './form.ts';
 import { formOfPicture, keepPicture } from './gallery.ts';
 import type { GalleryStore } from './gallery-store.ts';
+import { type MeasurePicture, openPicture } from './init-picture.ts';
 import { type PictureInfo, toPicture } from './picture.ts';
 import { type AppState, setFields } from './state.ts';
 
@@ -14,6 +16,8 @@ export interface ActionContext {
   readonly galleryStore: GalleryStore;
   /** Makes the small picture of the gallery's grid. */
   readonly makeThumb: (file: Blob) => Promise<Blob | null>;
+  /** Reads the size of a dropped picture; the browser's decoder by default. */
+  readonly measure?: MeasurePicture;
   readonly now?: () => Date;
   readonly drawSeed?: () => number;
 }
@@ -36,20 +40,8 @@ export function followEngine(state: AppState, engine: Engine): () => void {
   };
 }
 
-/** Runs the job that the form describes, unless one runs already or a field is wrong. */
-export async function startGeneration(context: ActionContext): Promise<void> {
-  const { state, engine } = context;
-  if (state.job.value) return;
-  const draw = context.drawSeed;
-  const result = toGenerationParams(state.formValues.value, draw ? { draw } : {});
-  if ('problems' in result) {
-    state.fieldProblems.value = result.problems;
-    return;
-  }
-  const { params } = result;
-  const abort = new AbortController();
+function resetStage(state: AppState): void {
   batch(() => {
-    state.job.value = { params, abort, isStopping: false };
     state.fieldProblems.value = {};
     state.problem.value = null;
     state.progress.value = null;
@@ -58,25 +50,45 @@ export async function startGeneration(context: ActionContext): Promise<void> {
     state.pictures.value = [];
     state.selectedIndex.value = 0;
   });
-  const addImage = (image: GeneratedImage) => {
-    const picture = toPicture(image, params, {
-      checkpoint: state.status.value.checkpoint,
-      now: context.now?.() ?? new Date(),
-    });
-    batch(() => {
-      state.preview.value = null;
-      state.pictures.value = [...state.pictures.value, picture];
-      state.selectedIndex.value = state.pictures.value.length - 1;
-    });
-    void keepPicture(state.gallery, context.galleryStore, picture, context.makeThumb);
-  };
+}
+
+function addPicture(context: ActionContext, image: GeneratedImage, params: GenerationParams): void {
+  const { state } = context;
+  const picture = toPicture(image, params, {
+    checkpoint: state.status.value.checkpoint,
+    now: context.now?.() ?? new Date(),
+  });
+  batch(() => {
+    state.preview.value = null;
+    state.pictures.value = [...state.pictures.value, picture];
+    state.selectedIndex.value = state.pictures.value.length - 1;
+  });
+  void keepPicture(state.gallery, context.galleryStore, picture, context.makeThumb);
+}
+
+/** Runs the job that the form describes, unless one runs already or a field is wrong. */
+export async function startGeneration(context: ActionContext): Promise<void> {
+  const { state, engine } = context;
+  if (state.job.value) return;
+  const result = toGenerationParams(state.formValues.value, {
+    initImage: state.initPicture.value?.base64 ?? null,
+    ...(context.drawSeed ? { draw: context.drawSeed } : {}),
+  });
+  if ('problems' in result) {
+    state.fieldProblems.value = result.problems;
+    return;
+  }
+  const { params } = result;
+  const abort = new AbortController();
+  resetStage(state);
+  state.job.value = { params, abort, isStopping: false };
   try {
     state.summary.value = await engine.generate(params, {
       signal: abort.signal,
       onProgress: (progress) => {
         state.progress.value = progress;
       },
-      onImage: addImage,
+      onImage: (image) => addPicture(context, image, params),
       onPreview: (bytes) => {
         if (state.showsPreview.value) state.preview.value = new Blob([bytes]);
       },
@@ -90,6 +102,31 @@ export async function startGeneration(context: ActionContext): Promise<void> {
       state.preview.value = null;
     });
   }
+}
+
+/** Takes a dropped, pasted or chosen file as the picture to begin with; says why where it cannot. */
+export async function takeInitPicture(
+  { state, measure }: ActionContext,
+  file: Blob,
+): Promise<void> {
+  const opened = await openPicture(file, measure);
+  batch(() => {
+    state.fileProblem.value = typeof opened === 'string' ? opened : null;
+    if (typeof opened !== 'string') state.initPicture.value = opened;
+  });
+}
+
+/** Back to txt2img. */
+export function dropInitPicture(state: AppState): void {
+  state.initPicture.value = null;
+  state.fileProblem.value = null;
+}
+
+/** Begins the next picture with one of the gallery. */
+export async function beginWith(context: ActionContext, file: Blob): Promise<void> {
+  await takeInitPicture(context, file);
+  context.state.gallery.openId.value = null;
+  context.state.view.value = 'create';
 }
 
 /** Ends the job after the present step; asked a second time, at once. Finished pictures stay. */

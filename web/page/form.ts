@@ -7,6 +7,9 @@ import {
 } from '../../protocol/generation.ts';
 import { SAMPLER_NAMES, SCHEDULER_NAMES } from '../../protocol/samplers.ts';
 
+/** How img2img fits a picture into another size; the place is A1111's number. */
+export const RESIZE_MODES = ['stretch', 'crop', 'fill', 'latent'] as const;
+
 /**
  * The Create form as it is typed: numbers stay text until Generate, so that a half-typed or wrong
  * value is shown, stored and explained, never silently replaced.
@@ -24,6 +27,9 @@ export const formValues = z.object({
   batchCount: z.string().max(30).catch('1'),
   sampler: z.enum(SAMPLER_NAMES).catch('Euler'),
   scheduler: z.enum(SCHEDULER_NAMES).catch('automatic'),
+  /** img2img only: 0 keeps the picture, 1 ignores it. */
+  denoisingStrength: z.string().max(30).catch('0.75'),
+  resizeMode: z.enum(RESIZE_MODES).catch('stretch'),
   /** Empty: the checkpoint in use. */
   checkpoint: z.string().max(1000).catch(''),
 });
@@ -56,6 +62,7 @@ export const NUMBER_RULES = {
   seed: { min: -1, max: Number.MAX_SAFE_INTEGER, isWhole: true },
   batchSize: { min: 1, max: maxBatchSize, isWhole: true },
   batchCount: { min: 1, max: maxBatchCount, isWhole: true },
+  denoisingStrength: { min: 0, max: 1, isWhole: false },
 } as const satisfies Partial<Record<FieldName, NumberRule>>;
 export type NumberField = keyof typeof NUMBER_RULES;
 
@@ -70,9 +77,11 @@ export function readNumber(field: NumberField, text: string): number | FieldProb
 }
 
 /** Everything that is wrong with a form; empty when a job can be made of it. */
-export function findProblems(values: FormValues): FieldProblems {
+export function findProblems(values: FormValues, { isImg2img = false } = {}): FieldProblems {
   const problems: FieldProblems = {};
   for (const field of NUMBER_FIELDS) {
+    // Not on the page, so nobody could mend it.
+    if (field === 'denoisingStrength' && !isImg2img) continue;
     const value = readNumber(field, values[field]);
     if (typeof value !== 'number') problems[field] = value;
   }
@@ -90,12 +99,15 @@ export function drawSeed(): number {
   return word % (MAX_RANDOM_SEED + 1);
 }
 
-/** Makes a job of a form, drawing seeds where asked to; or says which fields are wrong. */
+/**
+ * Makes a job of a form, drawing seeds where asked to; or says which fields are wrong. With an
+ * `initImage` (base64 of a whole file) the job is img2img.
+ */
 export function toGenerationParams(
   values: FormValues,
-  { draw = drawSeed }: { draw?: () => number } = {},
+  { draw = drawSeed, initImage = null }: { draw?: () => number; initImage?: string | null } = {},
 ): { params: GenerationParams } | { problems: FieldProblems } {
-  const problems = findProblems(values);
+  const problems = findProblems(values, { isImg2img: initImage !== null });
   if (Object.keys(problems).length > 0) return { problems };
   const seed = Number(values.seed);
   return {
@@ -113,6 +125,14 @@ export function toGenerationParams(
       sampler: values.sampler,
       scheduler: values.scheduler,
       checkpoint: values.checkpoint === '' ? null : values.checkpoint,
+      ...(initImage === null
+        ? {}
+        : {
+            mode: 'img2img',
+            initImages: [initImage],
+            denoisingStrength: Number(values.denoisingStrength),
+            resizeMode: RESIZE_MODES.indexOf(values.resizeMode),
+          }),
     }),
   };
 }

@@ -54,6 +54,13 @@ function persistSettings(state: AppState): void {
   });
 }
 
+/** A file dropped beside a field must not replace the page, and with it all that was typed. */
+function guardDrops(): void {
+  for (const type of ['dragover', 'drop']) {
+    addEventListener(type, (event) => event.preventDefault());
+  }
+}
+
 async function main(): Promise<void> {
   document.documentElement.lang = language;
   const state = createAppState(loadSettings());
@@ -76,6 +83,7 @@ async function main(): Promise<void> {
   followEngine(state, engine);
   followAddress(state);
   persistSettings(state);
+  guardDrops();
   const galleryStore = createGalleryStore(browserShelves());
   void loadGallery(state.gallery, galleryStore);
   const context = { state, engine, galleryStore, makeThumb: makeThumbnail };

@@ -7,6 +7,7 @@ import type { GenerationSummary } from '../../protocol/job.ts';
 import type { GenerationProgress, RelayStatus } from '../shared/engine.ts';
 import type { FieldName, FieldProblems, FormValues } from './form.ts';
 import { createGalleryState, type GalleryState } from './gallery.ts';
+import type { FileProblem, InitPicture } from './init-picture.ts';
 import type { Picture } from './picture.ts';
 import { DEFAULT_SETTINGS, type Settings, type Theme } from './settings.ts';
 import type { ServerKind } from './startup.ts';
@@ -46,6 +47,10 @@ export interface AppState {
   readonly showsPreview: Signal<boolean>;
   /** False once the browser refused to keep settings. */
   readonly keepsSettings: Signal<boolean>;
+
+  /** The picture that img2img begins with; null for txt2img. */
+  readonly initPicture: Signal<InitPicture | null>;
+  readonly fileProblem: Signal<FileProblem | null>;
 
   readonly job: Signal<RunningJob | null>;
   readonly progress: Signal<GenerationProgress | null>;
@@ -103,6 +108,8 @@ export function createAppState(initial: Settings = DEFAULT_SETTINGS): AppState {
     theme,
     showsPreview,
     keepsSettings: signal(true),
+    initPicture: signal<InitPicture | null>(null),
+    fileProblem: signal<FileProblem | null>(null),
     job,
     progress: signal<GenerationProgress | null>(null),
     preview: signal<Blob | null>(null),

@@ -28,6 +28,8 @@ export const en = {
     sampler: 'Sampling method',
     scheduler: 'Schedule type',
     checkpoint: 'Checkpoint',
+    denoisingStrength: 'Denoising strength',
+    resizeMode: 'Resize mode',
   },
   create: {
     promptPlaceholder: 'What should be in the picture?',
@@ -43,7 +45,19 @@ export const en = {
     swap: 'Swap sides',
     random: 'Draw a new one every time',
     reuse: 'Take it from the picture shown',
-    more: 'More',
+    initTitle: 'Begin with a picture',
+    initDrop: 'Drop or paste a picture to begin with, or',
+    initReplace: 'Drop or paste another, or',
+    initChoose: 'choose a file',
+    initAlt: 'The picture to begin with',
+    initRemove: 'Begin without',
+    takeSize: (width: number, height: number) => `Take its size, ${width} × ${height}`,
+    resizeModes: {
+      stretch: 'Just resize',
+      crop: 'Crop and resize',
+      fill: 'Resize and fill',
+      latent: 'Just resize (latent upscale)',
+    },
     inUse: (name: string) => `In use: ${name}`,
     inUseNone: 'The one in use',
     noCheckpoints: 'No checkpoint found yet',
@@ -166,6 +180,7 @@ export const en = {
     removeQuestion: 'Delete this picture for good?',
     keep: 'Keep',
     reuse: 'Use these settings',
+    beginWith: 'Begin with this picture',
     missing: 'The file of this picture is gone from the browser’s storage.',
     notRemoved:
       'The picture could not be deleted: the browser refused. Reload the page and try again.',
@@ -214,6 +229,10 @@ export const en = {
     wholeNumber: (min: number, max: number) => `A whole number from ${min} to ${max}.`,
     number: (min: number, max: number) => `A number from ${min} to ${max}.`,
     tooLong: (max: number) => `Longer than ${max} characters.`,
+    file: {
+      'not-a-picture': 'This file is no picture that the browser can read. Use PNG, JPEG or WebP.',
+      'too-large': 'This file is larger than 64 MiB. Make it smaller first.',
+    },
     settingsNotKept: 'This browser keeps no settings for this page: they are gone after a reload.',
   },
   time: {

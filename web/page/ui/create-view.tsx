@@ -1,5 +1,6 @@
 import { CheckpointField } from './checkpoint-field.tsx';
 import { GenerateBar } from './generate-bar.tsx';
+import { InitPictureFields } from './init-picture-fields.tsx';
 import { PromptFields } from './prompt-fields.tsx';
 import { SamplingFields } from './sampling-fields.tsx';
 import { SeedFields } from './seed-fields.tsx';
@@ -17,6 +18,7 @@ export function CreateView() {
       <Stage />
       <div class="create-settings">
         <CheckpointField />
+        <InitPictureFields />
         <SizeFields />
         <SamplingFields />
         <SeedFields />

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { reusePicture } from '../actions.ts';
+import { beginWith, reusePicture } from '../actions.ts';
 import { removePictures, stepPicture } from '../gallery.ts';
 import type { PictureInfo } from '../picture.ts';
 import { t } from '../strings/strings.ts';
@@ -104,6 +104,11 @@ function OpenPicture({ info }: { info: PictureInfo }) {
         <button type="button" onClick={() => reusePicture(app, info)}>
           {t.gallery.reuse}
         </button>
+        {file instanceof Blob && (
+          <button type="button" onClick={() => void beginWith(app, file)}>
+            {t.gallery.beginWith}
+          </button>
+        )}
         <DeleteButton key={info.id} picture={info} />
       </div>
     </>

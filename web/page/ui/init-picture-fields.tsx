@@ -1,0 +1,99 @@
+import { useId } from 'preact/hooks';
+import { GENERATION_LIMITS } from '../../../protocol/generation.ts';
+import { dropInitPicture, takeInitPicture } from '../actions.ts';
+import { type FormValues, RESIZE_MODES } from '../form.ts';
+import { type InitPicture, jobSizeOf } from '../init-picture.ts';
+import { setFields } from '../state.ts';
+import { t } from '../strings/strings.ts';
+import { useApp } from './context.ts';
+import { FileDrop } from './file-drop.tsx';
+import { CloseIcon } from './icons.tsx';
+import { NumberField } from './number-field.tsx';
+import { useObjectUrl } from './use-object-url.ts';
+
+function ResizeModeField() {
+  const { state } = useApp();
+  const id = useId();
+  return (
+    <div class="field">
+      <label for={id}>{t.fields.resizeMode}</label>
+      <select
+        id={id}
+        value={state.form.resizeMode.value}
+        onChange={(event) =>
+          setFields(state, { resizeMode: event.currentTarget.value as FormValues['resizeMode'] })
+        }
+      >
+        {RESIZE_MODES.map((mode) => (
+          <option key={mode} value={mode}>
+            {t.create.resizeModes[mode]}
+          </option>
+        ))}
+      </select>
+    </div>
+  );
+}
+
+function ChosenPicture({ picture }: { picture: InitPicture }) {
+  const { state } = useApp();
+  const url = useObjectUrl(picture.file);
+  const size = jobSizeOf(picture, GENERATION_LIMITS.maxSide);
+  const { width, height } = state.form;
+  const hasSize = width.value === String(size.width) && height.value === String(size.height);
+  return (
+    <div class="init-picture">
+      {url && <img src={url} alt={t.create.initAlt} />}
+      <div class="init-fields">
+        <div class="init-line">
+          <span>{t.create.initTitle}</span>
+          <button
+            type="button"
+            class="icon-button small"
+            title={t.create.initRemove}
+            onClick={() => dropInitPicture(state)}
+          >
+            <CloseIcon />
+            <span class="visually-hidden">{t.create.initRemove}</span>
+          </button>
+        </div>
+        <NumberField name="denoisingStrength" step={0.05} />
+        <ResizeModeField />
+        {!hasSize && (
+          <button
+            type="button"
+            class="chip"
+            onClick={() =>
+              setFields(state, { width: String(size.width), height: String(size.height) })
+            }
+          >
+            {t.create.takeSize(size.width, size.height)}
+          </button>
+        )}
+      </div>
+    </div>
+  );
+}
+
+/** The picture that img2img begins with, dropped, pasted or chosen; and how much of it stays. */
+export function InitPictureFields() {
+  const app = useApp();
+  const { state } = app;
+  const picture = state.initPicture.value;
+  const problem = state.fileProblem.value;
+
+  return (
+    <div class="field">
+      {picture && <ChosenPicture picture={picture} />}
+      <FileDrop
+        text={picture ? t.create.initReplace : t.create.initDrop}
+        button={t.create.initChoose}
+        onFile={(file) => void takeInitPicture(app, file)}
+      />
+      {problem && (
+        <p class="field-problem" role="alert">
+          {t.problems.file[problem]}
+        </p>
+      )}
+    </div>
+  );
+}
