@@ -1,8 +1,8 @@
+import type { ModelDescription } from '../../web/compiler/model.ts';
+import type { DiffusionModel, TextContext, UnetCall } from '../../web/engine/diffusion-model.ts';
 import { planConditioning } from '../../web/engine/prompt/plan.ts';
 import { createClipTokenizer } from '../../web/engine/prompt/tokenizer.ts';
 import { createFloat32Math } from '../../web/engine/sampling/float32-math.ts';
-import type { ModelDescription } from '../../web/compiler/model.ts';
-import type { DiffusionModel, TextContext, UnetCall } from '../../web/engine/diffusion-model.ts';
 
 /** The toy network of test/fixtures/vectors/pipeline.json: a few lines in the place of a checkpoint. */
 export interface ToyModel extends DiffusionModel {

@@ -42,6 +42,8 @@ export interface Runtime {
   tensor(values: TensorValues, shape: readonly number[]): DeviceTensor;
   /** A tensor that stays where sessions run: uploaded once on WebGPU. */
   upload(values: TensorValues, shape: readonly number[]): DeviceTensor;
+  /** Waits for the work submitted so far, without reading anything back; resolves at once on wasm. */
+  settled(): Promise<void>;
   /** Picture `index` of a batch as a tensor of its own, with no read-back. */
   sliceBatch(tensor: DeviceTensor, index: number): DeviceTensor;
   close(): Promise<void>;
@@ -114,7 +116,7 @@ class OrtRuntime implements Runtime {
         }),
       );
       const opened: ModelSession = {
-        run: (feeds) => this.#run(session, what, feeds),
+        run: (feeds) => this.#run(session, what, feeds, onGpu),
         release: () => this.#release(opened, session),
       };
       this.#sessions.add(opened);
@@ -135,6 +137,13 @@ class OrtRuntime implements Runtime {
     this.counters.uploads += 1;
     this.counters.uploadedBytes += values.byteLength;
     return this.#ownTensor(buffer, dtypeOf(values), shape);
+  }
+
+  async settled(): Promise<void> {
+    if (!this.#gpu) return;
+    const startedAt = performance.now();
+    await Promise.race([this.#gpu.queue.onSubmittedWorkDone(), this.lost]);
+    this.counters.runSeconds += (performance.now() - startedAt) / 1000;
   }
 
   sliceBatch(tensor: DeviceTensor, index: number): DeviceTensor {
@@ -203,6 +212,7 @@ class OrtRuntime implements Runtime {
     session: OrtSessionHandle,
     what: string,
     feeds: Readonly<Record<string, DeviceTensor>>,
+    isKeptOnGpu: boolean,
   ): Promise<Record<string, DeviceTensor>> {
     const task = async () => {
       if (this.#lostReason !== null) throw deviceLostError(this.#lostReason);
@@ -217,6 +227,7 @@ class OrtRuntime implements Runtime {
       const startedAt = performance.now();
       try {
         const outputs = await session.run(inputs);
+        if (this.#gpu && !isKeptOnGpu) this.counters.readBacks += Object.keys(outputs).length;
         return Object.fromEntries(
           Object.entries(outputs).map(([name, tensor]) => [
             name,

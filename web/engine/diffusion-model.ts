@@ -1,0 +1,64 @@
+import type { ModelDescription } from '../compiler/model.ts';
+import type { ConditioningPlan, ConditioningRequest, EncodeGroup } from './prompt/plan.ts';
+import type { LatentMath } from './sampling/latent-math.ts';
+
+/** One text as the UNet sees it: `values` is [tokens, channels]. */
+export interface TextContext {
+  readonly tokens: number;
+  readonly values: Float32Array;
+}
+
+/** Latents of one batch. */
+export interface BatchShape {
+  readonly pictures: number;
+  readonly channels: number;
+  readonly height: number;
+  readonly width: number;
+}
+
+/** What is known of a batch before it is sampled, so that one UNet serves all of its calls. */
+export interface LatentsRequest extends BatchShape {
+  /** Every text that the batch may be guided by. */
+  readonly contexts: readonly TextContext[];
+}
+
+/** One call of the UNet for every picture of a batch under each of several texts. */
+export interface UnetCall {
+  /** What the latents are multiplied by on their way in. */
+  readonly inputScale: number;
+  readonly timestep: number;
+  /** At least one; texts of one length share a run. */
+  readonly contexts: readonly TextContext[];
+  /**
+   * The sums wanted: for each list, its first number times the latents plus its others times the
+   * UNet's answers under the contexts, in order.
+   */
+  readonly mixes: readonly (readonly number[])[];
+}
+
+/** Where a batch's latents live while they are sampled; all of it is released when the batch is done. */
+export interface LatentSpace<T> {
+  readonly math: LatentMath<T>;
+  /** Asks the UNet; one result a mix. */
+  predict(x: T, call: UnetCall): Promise<T[]>;
+  /** Called once a step: waits until the device is at most one step behind. */
+  pace(): Promise<void>;
+  /** Picture `index` of the batch: f32 [3, height, width], about -1..1. */
+  decode(latents: T, index: number): Promise<Float32Array>;
+}
+
+/** A checkpoint in memory, as the pipeline sees it: tests put their own in its place. */
+export interface DiffusionModel {
+  readonly description: ModelDescription;
+  /** Which texts are to be encoded for a job, by the checkpoint's tokenizers. */
+  planPrompts(request: Omit<ConditioningRequest, 'tokenizers'>): ConditioningPlan;
+  /** One context for every text of the group. */
+  encodeTexts(group: EncodeGroup, clipSkip: number): Promise<readonly TextContext[]>;
+  /** A picture, f32 [3, height, width] in -1..1, as latents on the sampler's scale. */
+  encodeImage(image: Float32Array, height: number, width: number): Promise<Float32Array>;
+  /** Opens the latents of one batch for as long as `use` runs. */
+  withLatents<R>(
+    request: LatentsRequest,
+    use: <T>(space: LatentSpace<T>) => Promise<R>,
+  ): Promise<R>;
+}

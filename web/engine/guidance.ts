@@ -1,0 +1,81 @@
+import type { LatentSpace, TextContext } from './diffusion-model.ts';
+import type { ConditioningRef, PassConditioning } from './prompt/plan.ts';
+import { type CoefficientsAt, guidanceWeights, skipsUncond } from './sampling/denoiser.ts';
+import type { Denoiser } from './sampling/latent-math.ts';
+import type { NoisePredictor } from './sampling/samplers/timestep-sampler.ts';
+
+/**
+ * Classifier-free guidance (Ho and Salimans, arXiv:2207.12598) around the UNet. Everything between the
+ * UNet's answers and the sampler is a weighted sum, so the weights are worked out here and applied in one
+ * go where the latents live.
+ */
+export interface GuidanceOptions<T> {
+  readonly space: LatentSpace<T>;
+  readonly coefficientsAt: CoefficientsAt;
+  readonly conditioning: PassConditioning;
+  readonly contextOf: (ref: ConditioningRef) => TextContext;
+  readonly guidanceScale: number;
+  /** Below this noise level every second call leaves the negative prompt out; 0 is off. */
+  readonly sMinUncond: number;
+  /** The sampler asks for the unconditional answer too (DDIM CFG++). */
+  readonly needsUncond?: boolean;
+}
+
+/** The texts of one call and each one's share in the guided answer; shares add up to 1. */
+interface CallTexts {
+  readonly contexts: readonly TextContext[];
+  readonly shares: readonly number[];
+  /** Place of the negative prompt among the contexts, null where it is left out. */
+  readonly uncond: number | null;
+}
+
+/** What call number `call` asks the UNet. */
+function textsAt<T>(options: GuidanceOptions<T>, call: number, level: number): CallTexts {
+  const { conditioning, contextOf, guidanceScale, sMinUncond, needsUncond = false } = options;
+  // A job has one prompt for all its pictures.
+  const parts = conditioning.condAt(call)[0] ?? [];
+  const negative = conditioning.uncondAt(call)[0];
+  const contexts = parts.map((part) => contextOf(part));
+  const weights = parts.map(({ weight }) => weight);
+  const isSkipped = skipsUncond({ sMinUncond }, { call, totalCalls: 1, level });
+  // At scale 1 the negative prompt cancels out of a single part's sum.
+  const cancels = guidanceScale === 1 && weights.length === 1 && weights[0] === 1;
+  if (!negative || ((isSkipped || cancels) && !needsUncond)) {
+    // The first part stands in for the negative prompt, and the scale is 1, as in A1111.
+    const { uncond, conds } = guidanceWeights(weights, 1);
+    const shares = conds.map((share, place) => (place === 0 ? share + uncond : share));
+    return { contexts, shares, uncond: null };
+  }
+  const { uncond, conds } = guidanceWeights(weights, guidanceScale);
+  return {
+    contexts: [...contexts, contextOf(negative)],
+    shares: [...conds, uncond],
+    uncond: contexts.length,
+  };
+}
+
+/**
+ * The guided model over one run: at each call the latents under a noise level (a sigma or a timestep, as
+ * `coefficientsAt` has it) become what the sampler wants, guided and, where asked for, unconditional.
+ */
+export function createGuidedModel<T>(options: GuidanceOptions<T>): NoisePredictor<T> {
+  let calls = 0;
+  return async (x, level) => {
+    const { contexts, shares, uncond } = textsAt(options, calls++, level);
+    const { inputScale, timestep, skip, output } = options.coefficientsAt(level);
+    const mixes = [[skip, ...shares.map((share) => share * output)]];
+    if (options.needsUncond && uncond !== null) {
+      mixes.push([skip, ...shares.map((_, place) => (place === uncond ? output : 0))]);
+    }
+    const call = { inputScale, timestep, contexts, mixes };
+    const [guided, alone = null] = await options.space.predict(x, call);
+    if (guided === undefined) throw new TypeError('the UNet gave no answer');
+    return { guided, uncond: alone };
+  };
+}
+
+/** The same for samplers that want the denoised latents alone. */
+export function createGuidedDenoiser<T>(options: GuidanceOptions<T>): Denoiser<T> {
+  const predict = createGuidedModel(options);
+  return async (x, sigma) => (await predict(x, sigma)).guided;
+}

@@ -1,0 +1,78 @@
+import type { ModelSession } from './runtime.ts';
+
+interface CachedSession {
+  readonly opening: Promise<ModelSession>;
+  readonly weightBytes: number;
+}
+
+/**
+ * Sessions by key, each opened once. A session holds its own copy of the weights, so when the budget is
+ * exceeded those unused for longest are released first. Not for concurrent jobs: a session that was
+ * handed out must be run before the next one is asked for.
+ */
+export class SessionCache {
+  readonly #budgetBytes: number;
+  /** In order of last use. */
+  readonly #sessions = new Map<string, CachedSession>();
+
+  constructor(budgetBytes: number) {
+    this.#budgetBytes = budgetBytes;
+  }
+
+  get weightBytes(): number {
+    let sum = 0;
+    for (const { weightBytes } of this.#sessions.values()) sum += weightBytes;
+    return sum;
+  }
+
+  /** True when a session is open, or can be without another one leaving. */
+  hasRoomFor(key: string, weightBytes: number): boolean {
+    return this.#sessions.has(key) || this.weightBytes + weightBytes <= this.#budgetBytes;
+  }
+
+  async get(
+    key: string,
+    weightBytes: number,
+    open: () => Promise<ModelSession>,
+  ): Promise<ModelSession> {
+    const known = this.#sessions.get(key);
+    if (known) {
+      this.#sessions.delete(key);
+      this.#sessions.set(key, known);
+      return known.opening;
+    }
+    await this.#makeRoom(weightBytes);
+    const opening = open();
+    this.#sessions.set(key, { opening, weightBytes });
+    try {
+      return await opening;
+    } catch (error) {
+      this.#sessions.delete(key);
+      throw error;
+    }
+  }
+
+  /** Releases everything; the cache stays usable. */
+  async clear(): Promise<void> {
+    const sessions = [...this.#sessions.values()];
+    this.#sessions.clear();
+    for (const { opening } of sessions) await release(opening);
+  }
+
+  async #makeRoom(weightBytes: number): Promise<void> {
+    for (const [key, { opening }] of [...this.#sessions]) {
+      if (this.weightBytes + weightBytes <= this.#budgetBytes) return;
+      this.#sessions.delete(key);
+      await release(opening);
+    }
+  }
+}
+
+/** A session that never opened, or whose device is gone, has nothing to give back. */
+async function release(opening: Promise<ModelSession>): Promise<void> {
+  try {
+    await (await opening).release();
+  } catch (error) {
+    console.warn('A session could not be released.', error);
+  }
+}

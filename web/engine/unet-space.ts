@@ -1,0 +1,173 @@
+import type { LatentSpace, LatentsRequest, TextContext, UnetCall } from './diffusion-model.ts';
+import type { Copies, LatentOps } from './runtime/latent-ops.ts';
+import type { ModelSession, Runtime } from './runtime/runtime.ts';
+import type { DeviceTensor } from './runtime/tensor.ts';
+
+/** The sessions that a batch's latents pass through. */
+export interface BatchSessions {
+  /** The UNet for `copies` rows a picture and texts of `tokens` tokens. */
+  unet(copies: Copies, tokens: number): Promise<ModelSession>;
+  /** False when the one-row UNet would push the two-row one out of memory. */
+  hasRoomForSingle(tokens: number): boolean;
+  vaeDecoder(): Promise<ModelSession>;
+}
+
+/** Texts that share a run of the UNet, each repeated to `tokens`. */
+interface UnetRun {
+  readonly contexts: readonly TextContext[];
+  readonly tokens: number;
+}
+
+/** Beyond this, texts of unlike lengths meet in one call instead of in the whole batch, or run apart. */
+const MAX_COMMON_TOKENS = 20 * 77;
+
+/**
+ * The latents of one batch over a runtime. Two texts share a run of the UNet, so that cond and uncond are
+ * one batch. Texts of unlike lengths are repeated up to their common multiple: attention over the same
+ * keys several times over is the same weighted mean, so nothing changes but the shape.
+ */
+export function createLatentSpace<T>(
+  runtime: Runtime,
+  ops: LatentOps<T>,
+  sessions: BatchSessions,
+  request: LatentsRequest,
+): LatentSpace<T> & { dispose(): void } {
+  const { pictures } = request;
+  const jobTokens = commonTokens(request.contexts);
+  const states = new Map<string, DeviceTensor>();
+  const ids = new Map<TextContext, number>();
+  let pairsOnly = false;
+  let lastPace = Promise.resolve();
+
+  function contextId(context: TextContext): number {
+    const known = ids.get(context) ?? ids.size;
+    ids.set(context, known);
+    return known;
+  }
+
+  /** The texts of one run as the UNet takes them, uploaded once. */
+  function hiddenStates(contexts: readonly TextContext[], tokens: number): DeviceTensor {
+    const key = `${tokens}:${contexts.map(contextId).join(',')}`;
+    const known = states.get(key);
+    if (known) return known;
+    const channels = (contexts[0]?.values.length ?? 0) / (contexts[0]?.tokens ?? 1);
+    const size = tokens * channels;
+    const values = new Float32Array(contexts.length * pictures * size);
+    for (const [copy, context] of contexts.entries()) {
+      for (let picture = 0; picture < pictures; picture++) {
+        const start = (copy * pictures + picture) * size;
+        for (let offset = 0; offset < size; offset += context.values.length) {
+          values.set(context.values, start + offset);
+        }
+      }
+    }
+    const tensor = runtime.upload(values, [contexts.length * pictures, tokens, channels]);
+    states.set(key, tensor);
+    return tensor;
+  }
+
+  /** The texts of a call in runs of two; a text left over runs alone, or twice where that saves a session. */
+  function runsOf(contexts: readonly TextContext[]): UnetRun[] {
+    const tokens = jobTokens ?? commonTokens(contexts);
+    if (tokens === null) {
+      return contexts.map((context) => ({ contexts: [context], tokens: context.tokens }));
+    }
+    const runs: TextContext[][] = [];
+    for (let i = 0; i < contexts.length; i += 2) runs.push(contexts.slice(i, i + 2));
+    const last = runs.at(-1);
+    const [single] = last ?? [];
+    if (contexts.length > 1 || (pairsOnly && !sessions.hasRoomForSingle(tokens))) {
+      pairsOnly = true;
+      if (last?.length === 1 && single) last.push(single);
+    }
+    return runs.map((texts) => ({ contexts: texts, tokens }));
+  }
+
+  async function predict(x: T, call: UnetCall): Promise<T[]> {
+    const partial: T[][] = call.mixes.map(() => []);
+    let done = 0;
+    for (const run of runsOf(call.contexts)) {
+      const copies: Copies = run.contexts.length === 2 ? 2 : 1;
+      const answer = await runUnet(x, call, run, copies);
+      for (const [place, [ofX = 0, ...shares]] of call.mixes.entries()) {
+        // The latents' own share once, with the first run.
+        const coefficients = [done === 0 ? ofX : 0, shares[done] ?? 0, shares[done + 1] ?? 0];
+        const mixed = await ops.mix(x, answer, coefficients.slice(0, 1 + copies), copies);
+        partial[place]?.push(mixed);
+      }
+      answer.dispose();
+      done += copies;
+    }
+    return Promise.all(
+      partial.map((parts) => {
+        const [only] = parts;
+        if (only !== undefined && parts.length === 1) return only;
+        return ops.math.combine(parts.map((part) => [1, part] as const));
+      }),
+    );
+  }
+
+  async function runUnet(
+    x: T,
+    { inputScale, timestep }: UnetCall,
+    { contexts, tokens }: UnetRun,
+    copies: Copies,
+  ): Promise<DeviceTensor> {
+    const session = await sessions.unet(copies, tokens);
+    const sample = await ops.prepare(x, inputScale, copies);
+    try {
+      const rows = copies * pictures;
+      const { out_sample: answer } = await session.run({
+        sample,
+        timestep: runtime.tensor(new Float32Array(rows).fill(timestep), [rows]),
+        encoder_hidden_states: hiddenStates(contexts, tokens),
+      });
+      if (!answer) throw new TypeError('the UNet has no output out_sample');
+      return answer;
+    } finally {
+      sample.dispose();
+    }
+  }
+
+  async function decode(latents: T, index: number): Promise<Float32Array> {
+    const session = await sessions.vaeDecoder();
+    const picture = await ops.picture(latents, index);
+    try {
+      const { image } = await session.run({ latents: picture });
+      const values = await image?.read();
+      image?.dispose();
+      if (values instanceof Float32Array) return values;
+      throw new TypeError('the VAE decoder has no output image');
+    } finally {
+      picture.dispose();
+    }
+  }
+
+  return {
+    math: ops.math,
+    predict,
+    decode,
+    async pace() {
+      // One step stays in flight, so that the device never waits for JavaScript.
+      const previous = lastPace;
+      lastPace = runtime.settled();
+      await previous;
+    },
+    dispose() {
+      for (const tensor of states.values()) tensor.dispose();
+      ops.dispose();
+    },
+  };
+}
+
+/** The length that all texts reach by whole repeats, or null where that is out of proportion. */
+function commonTokens(contexts: readonly TextContext[]): number | null {
+  let common = 1;
+  for (const { tokens } of contexts) common = (common / gcd(common, tokens)) * tokens;
+  const longest = Math.max(...contexts.map(({ tokens }) => tokens));
+  return common === longest || common <= MAX_COMMON_TOKENS ? common : null;
+}
+
+function gcd(a: number, b: number): number {
+  return b === 0 ? a : gcd(b, a % b);
+}
