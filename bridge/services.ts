@@ -33,6 +33,8 @@ export interface JobResult {
   readonly jobId: string;
   readonly images: readonly JobImage[];
   readonly summary: GenerationSummary;
+  /** Where each picture was saved; null where that was not wanted or not possible (a full disk). */
+  readonly savedAs?: readonly (string | null)[];
 }
 
 /** One job as it stands, for progress, the page and `GET /easel/v1/jobs/…`. */
@@ -78,8 +80,11 @@ export interface JobService {
   find(by: { jobId: string } | { key: string } | { last: true }): JobView | null;
   /** Pictures and summary of a finished job, or null. */
   result(jobId: string): Promise<JobResult | null>;
-  /** Ends the running jobs (or the one named) with what exists; waiting ones are dropped only when named. */
-  interrupt(jobId?: string): void;
+  /**
+   * Ends the running jobs (or the one named) with what exists; waiting ones are dropped only when named.
+   * With `client`, the interrupt that some clients post after they hung up does not hit the next job.
+   */
+  interrupt(jobId?: string, client?: string): void;
   /** Drops the picture being made. */
   skip(): void;
   /** Events of every job until the returned function is called. */
@@ -91,6 +96,10 @@ export interface EngineView {
   readonly id: string;
   readonly status: EngineStatus;
   readonly catalog: Catalog;
+  /** True while it has a lease on a job of the queue. */
+  readonly hasJob?: boolean;
+  /** True when it has not been heard of for as long as a lease. */
+  readonly isSilent?: boolean;
 }
 
 export interface EngineDirectory {
@@ -118,6 +127,14 @@ export interface SettingsStore {
 export interface OutputStore {
   /** Folder of today's pictures, as a path for a person. */
   readonly folder: string;
-  /** Writes a finished picture (and its sidecars); returns its path. */
-  save(image: JobImage, params: GenerationParams, summary: GenerationSummary): Promise<string>;
+  /**
+   * Writes a finished picture (and its sidecars); returns its path. With `isRedo` a picture that is
+   * already there, byte for byte, is not written again: the bridge was ended while it saved.
+   */
+  save(
+    image: JobImage,
+    params: GenerationParams,
+    summary: GenerationSummary,
+    options?: { isRedo?: boolean },
+  ): Promise<string>;
 }

@@ -29,15 +29,15 @@ export interface JobRecord extends NewJob {
   readonly startedAt: number | null;
   readonly endedAt: number | null;
   readonly error: SerializedError | null;
+  /** Where each picture was saved; null where that was not wanted or not possible. */
+  readonly savedAs: readonly (string | null)[];
 }
 
-/** A finished job's pictures, as they are kept for a day. */
+/** A finished job's pictures and what is known of it, as they are kept for a day. */
 export interface StoredResult {
   readonly jobId: string;
   readonly images: readonly JobImage[];
   readonly summary: GenerationSummary;
-  /** Where each picture was saved; null where it was not wanted or not possible. */
-  readonly savedAs: readonly (string | null)[];
 }
 
 /** What others may want to know the moment it happens; crosses processes where the store does. */
@@ -49,6 +49,14 @@ export type StoreEvent =
   /** Whoever runs the job should end it (`interrupt`) or drop the present picture (`skip`). */
   | { readonly type: 'cancel'; readonly jobId: string; readonly mode: 'interrupt' | 'skip' }
   | { readonly type: 'progress'; readonly event: JobEvent };
+
+/**
+ * Writes a finished job's pictures to the output folder and tells where. `isRedo`: the bridge ended
+ * somewhere between the result and the end of the job, so they may be there already.
+ */
+export type SavePictures = (options: {
+  readonly isRedo: boolean;
+}) => Promise<readonly (string | null)[]>;
 
 /** How often an attempt may be lost before the job counts as the cause. */
 export const MAX_LOST_ATTEMPTS = 3;
@@ -66,11 +74,11 @@ export interface JobStore {
   resume(lease: Lease): Promise<boolean>;
   /** An attempt's engine is lost: the job waits again at the front, or fails when it was lost too often. */
   release(lease: Lease, cause: SerializedError): Promise<'waiting' | 'failed' | 'stale'>;
-  /** Ends an open job with pictures; false when it already had its outcome. Durable once resolved. */
-  complete(
-    result: Omit<StoredResult, 'savedAs'>,
-    save: (at: Date, isRedo: boolean) => Promise<readonly (string | null)[]>,
-  ): Promise<StoredResult | null>;
+  /**
+   * Ends an open job with pictures; null when it already had its outcome. The result is durable before
+   * `save` writes the pictures to the output folder, and the job has ended once this resolves.
+   */
+  complete(result: StoredResult, save: SavePictures): Promise<JobRecord | null>;
   /** Ends an open job with an error; false when it already had its outcome. */
   fail(jobId: string, error: SerializedError): Promise<boolean>;
   /** Asks whoever runs the job to stop; does nothing for jobs that do not run. */

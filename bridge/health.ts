@@ -1,0 +1,117 @@
+import type { EngineActivity } from '../protocol/device.ts';
+import { EASEL_VERSION } from '../protocol/version.ts';
+import type { EngineView, QueueView } from './services.ts';
+
+export type HealthStatus =
+  | 'starting'
+  | 'no-engine'
+  | 'loading'
+  | 'compiling'
+  | 'ready'
+  | 'gpu-blocked'
+  | 'stopping';
+
+/** The reply of `GET /health`. */
+export interface Health {
+  readonly status: HealthStatus;
+  readonly version: string;
+  /** One sentence for a person. */
+  readonly message: string;
+  readonly engines: readonly {
+    readonly id: string;
+    readonly device: string | null;
+    readonly adapter: string | null;
+    readonly state: string;
+    readonly checkpoint: string | null;
+    readonly precision: string | null;
+  }[];
+  readonly queue: { readonly waiting: number; readonly running: number; readonly limit: number };
+  readonly activity: EngineActivity | null;
+}
+
+export interface HealthFacts {
+  readonly engines: readonly EngineView[];
+  readonly queue: Pick<QueueView, 'waiting' | 'running' | 'limit'>;
+  readonly isStopping: boolean;
+  /** True from the start until the browser that we opened has attached or had its time. */
+  readonly isStarting: boolean;
+  /** Address to open where no page is. */
+  readonly pageUrl: string;
+}
+
+/** What an engine does, where it may have our job before it says so itself. */
+function stateOf({ status, hasJob, isSilent }: EngineView): string {
+  if (isSilent) return 'waiting';
+  return hasJob && status.state === 'idle' ? 'busy' : status.state;
+}
+
+function statusOf({ engines, isStopping, isStarting }: HealthFacts): HealthStatus {
+  if (isStopping) return 'stopping';
+  const states = engines.map(stateOf);
+  const works = engines.some((engine) => engine.hasJob && !engine.isSilent);
+  if (works || states.includes('idle') || states.includes('busy')) return 'ready';
+  if (states.includes('compiling')) return 'compiling';
+  if (states.includes('loading')) return 'loading';
+  if (states.includes('blocked')) return 'gpu-blocked';
+  return isStarting ? 'starting' : 'no-engine';
+}
+
+function activitySentence({ kind, what, done }: EngineActivity): string {
+  const verb = { compile: 'Compiling', download: 'Downloading', load: 'Loading' }[kind];
+  return `${verb} ${what}, ${Math.round(done * 100)} %.`;
+}
+
+function sentence(
+  status: HealthStatus,
+  facts: HealthFacts,
+  activity: EngineActivity | null,
+): string {
+  const said = facts.engines.find(({ status: { message } }) => message !== null)?.status.message;
+  switch (status) {
+    case 'stopping':
+      return 'Easel is stopping.';
+    case 'starting':
+      return 'The browser is being opened.';
+    case 'no-engine':
+      return `No engine is attached. Open ${facts.pageUrl} in a browser on the machine with the GPU and leave the tab open.`;
+    case 'gpu-blocked':
+      return (
+        said ?? 'The browser has blocked the GPU after a crash. It comes back within two minutes.'
+      );
+    case 'loading':
+    case 'compiling':
+      return activity ? activitySentence(activity) : 'A checkpoint is being loaded.';
+    default:
+      return said ?? (facts.queue.running > 0 ? 'A picture is being made.' : 'Ready for requests.');
+  }
+}
+
+/** What the bridge says about itself. */
+export function healthOf(facts: HealthFacts): Health {
+  const status = statusOf(facts);
+  const activity = facts.engines.find((engine) => engine.status.activity)?.status.activity ?? null;
+  return {
+    status,
+    version: EASEL_VERSION,
+    message: sentence(status, facts, activity),
+    engines: facts.engines.map((engine) => ({
+      id: engine.id,
+      device: engine.status.device?.provider ?? null,
+      adapter: engine.status.device?.adapter ?? null,
+      state: stateOf(engine),
+      checkpoint: engine.status.checkpoint,
+      precision: engine.status.precision,
+    })),
+    queue: {
+      waiting: facts.queue.waiting,
+      running: facts.queue.running,
+      limit: facts.queue.limit,
+    },
+    activity,
+  };
+}
+
+/** 200 where a request would be served now or soon, else 503. */
+export function healthHttpStatus(status: HealthStatus): 200 | 503 {
+  return ['ready', 'loading', 'compiling'].includes(status) ? 200 : 503;
+}

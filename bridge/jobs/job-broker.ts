@@ -1,0 +1,450 @@
+import { randomUUID } from 'node:crypto';
+import { GenerationError, parseError, type SerializedError } from '../../protocol/errors.ts';
+import { isTerminal, type JobEvent } from '../../protocol/job.ts';
+import type { Logger } from '../log.ts';
+import type { Tab } from '../relay/tab.ts';
+import type { RelayListener, TabRelay } from '../relay/tab-relay.ts';
+import type {
+  JobRequest,
+  JobResult,
+  JobService,
+  JobView,
+  OutputStore,
+  QueueView,
+} from '../services.ts';
+import { HangUps } from './hang-ups.ts';
+import type { JobRecord, JobStore, Lease, StoredResult, StoreEvent } from './job-store.ts';
+import { createWaiter, jobView, LiveJob } from './live-job.ts';
+
+/** How often waiting jobs are looked at. */
+const SWEEP_MS = 250;
+
+export interface JobBrokerOptions {
+  readonly store: JobStore;
+  readonly relay: TabRelay;
+  readonly outputs: OutputStore;
+  readonly log: Logger;
+  /** Jobs that may wait or run at a time. */
+  readonly limit: number;
+  /** How long a request waits for a tab to be attached. */
+  readonly engineWaitMs: number;
+  /** Finish a job whose client has hung up. */
+  readonly finishOrphans: boolean;
+  /** Address to name to people who have no page open. */
+  readonly pageUrl: () => string;
+  readonly now?: () => number;
+}
+
+const CANCELLED: SerializedError = { code: 'cancelled', message: 'The job was cancelled.' };
+const STOPPING = new GenerationError('busy', 'Easel is stopping. Ask again once it has restarted.');
+
+/** Brings jobs and tabs together, and answers everybody who waits for a job. */
+export class JobBroker implements JobService, RelayListener {
+  readonly #store: JobStore;
+  readonly #relay: TabRelay;
+  readonly #outputs: OutputStore;
+  readonly #log: Logger;
+  readonly #options: JobBrokerOptions;
+  readonly #now: () => number;
+  readonly #live = new Map<string, LiveJob>();
+  readonly #listeners = new Set<(event: JobEvent) => void>();
+  readonly #hangUps: HangUps;
+  readonly #sweeper: NodeJS.Timeout;
+  #engineGoneAt: number;
+  #isStopping = false;
+
+  constructor(options: JobBrokerOptions) {
+    this.#options = options;
+    this.#store = options.store;
+    this.#relay = options.relay;
+    this.#outputs = options.outputs;
+    this.#log = options.log;
+    this.#now = options.now ?? Date.now;
+    this.#hangUps = new HangUps({ now: this.#now });
+    this.#engineGoneAt = this.#now();
+    this.#relay.listen(this);
+    this.#relay.onChange(() => {
+      if (this.#relay.hasUsable) this.#engineGoneAt = Number.POSITIVE_INFINITY;
+      else if (this.#engineGoneAt === Number.POSITIVE_INFINITY) this.#engineGoneAt = this.#now();
+    });
+    this.#store.onEvent((event) => this.#onStoreEvent(event));
+    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
+    this.#sweeper.unref();
+  }
+
+  /** Takes up what an earlier run left: results already on disk end their jobs, the rest waits again. */
+  async recover(): Promise<void> {
+    for (const record of this.#store.open()) {
+      const result = await this.#store.result(record.jobId);
+      if (result) {
+        await this.#complete(record, result);
+        continue;
+      }
+      const live = new LiveJob(null);
+      live.isResumed = true;
+      this.#live.set(record.jobId, live);
+    }
+    const { length } = this.#store.open();
+    if (length > 0) this.#log.info('Jobs of the last run are taken up again.', { jobs: length });
+    this.#pump();
+  }
+
+  async submit(
+    request: JobRequest,
+    { signal, onAccepted }: { signal?: AbortSignal; onAccepted?: (jobId: string) => void } = {},
+  ): Promise<JobResult> {
+    if (this.#isStopping) throw STOPPING;
+    if (signal?.aborted) throw parseError(CANCELLED);
+    if (this.#relay.isBlocked) throw this.#noEngine();
+    const jobId = randomUUID();
+    const waiter = createWaiter();
+    // A rejection is reported by the await below, wherever it happens first.
+    waiter.promise.catch(() => {});
+    this.#live.set(jobId, new LiveJob(waiter));
+    try {
+      await this.#store.add({ jobId, ...request });
+    } catch (error) {
+      this.#live.delete(jobId);
+      throw error;
+    }
+    onAccepted?.(jobId);
+    const hangUp = () => this.#onHangUp(jobId);
+    if (signal?.aborted) hangUp();
+    signal?.addEventListener('abort', hangUp, { once: true });
+    if (this.#options.engineWaitMs === 0) this.#sweep();
+    try {
+      return await waiter.promise;
+    } finally {
+      signal?.removeEventListener('abort', hangUp);
+    }
+  }
+
+  #noEngine(): GenerationError {
+    if (this.#relay.isBlocked) {
+      return new GenerationError(
+        'webgpu-unavailable',
+        'The browser has blocked the GPU after a crash. It comes back by itself within about two minutes; restarting the browser helps at once.',
+      );
+    }
+    return new GenerationError(
+      'no-tab',
+      `No engine is attached. Open ${this.#options.pageUrl()} in a browser on the machine with the GPU, leave the tab open, and ask again.`,
+    );
+  }
+
+  #onHangUp(jobId: string): void {
+    const record = this.#store.get(jobId);
+    const live = this.#live.get(jobId);
+    if (!record || !live || this.#options.finishOrphans) return;
+    live.isOrphan = true;
+    if (record.state === 'waiting') {
+      void this.#store.fail(jobId, CANCELLED);
+    } else if (record.state === 'running' && !live.isInterrupted) {
+      this.#hangUps.note(record.client);
+      this.#interrupt(record);
+    }
+  }
+
+  #interrupt(record: JobRecord): void {
+    const live = this.#live.get(record.jobId);
+    if (live) live.isInterrupted = true;
+    this.#store.cancel(record.jobId, 'interrupt');
+  }
+
+  #onStoreEvent(event: StoreEvent): void {
+    switch (event.type) {
+      case 'available':
+        this.#live.get(event.jobId)?.restart();
+        this.#pump();
+        break;
+      case 'cancel':
+        this.#relay.cancel(event.jobId, event.mode);
+        break;
+      case 'progress':
+        for (const listener of [...this.#listeners]) listener(event.event);
+        break;
+      case 'ended':
+        this.#onEnded(event.jobId);
+        break;
+      default:
+        event satisfies never;
+    }
+  }
+
+  /** Failed jobs answer here; finished ones where their pictures are at hand, in `#complete`. */
+  #onEnded(jobId: string): void {
+    const record = this.#store.get(jobId);
+    const live = this.#live.get(jobId);
+    if (!record || !live || record.state !== 'failed') return;
+    this.#live.delete(jobId);
+    live.waiter?.reject(parseError(record.error ?? CANCELLED));
+  }
+
+  /** Gives waiting jobs to tabs that can take one. */
+  #pump(): void {
+    if (this.#isStopping) return;
+    for (const tab of this.#relay.takers()) {
+      tab.isReserved = true;
+      void this.#give(tab);
+    }
+  }
+
+  async #give(tab: Tab): Promise<void> {
+    const record = await this.#store.take();
+    if (!record) {
+      tab.isReserved = false;
+      return;
+    }
+    if (this.#relay.assign(tab, record)) return;
+    await this.#store.release(record, {
+      code: 'tab-disconnected',
+      message: `Engine ${tab.id} went away before it got the job.`,
+    });
+  }
+
+  #sweep(): void {
+    if (this.#now() - this.#engineGoneAt < 0 || this.#relay.hasUsable) return;
+    for (const record of this.#store.open()) {
+      // Jobs that nobody waits for any more have time until a page is opened.
+      const isAwaited = this.#live.get(record.jobId)?.waiter && record.state === 'waiting';
+      const since = Math.max(record.acceptedAt, this.#engineGoneAt);
+      if (!isAwaited || this.#now() - since < this.#options.engineWaitMs) continue;
+      const { code, message } = this.#noEngine();
+      void this.#store.fail(record.jobId, { code, message });
+    }
+  }
+
+  onReady(): void {
+    this.#pump();
+  }
+
+  onJobEvent(tab: Tab, event: JobEvent): void {
+    const record = this.#store.get(event.jobId);
+    const live = this.#live.get(event.jobId);
+    if (!record || !live || record.endedAt !== null) {
+      if (isTerminal(event)) this.#relay.forget(tab, event);
+      return;
+    }
+    const isCurrent = record.state === 'running' && record.attempt === event.attempt;
+    switch (event.type) {
+      case 'job-progress':
+        if (!isCurrent) return;
+        live.progress = event;
+        break;
+      case 'job-preview':
+        if (!isCurrent) return;
+        live.preview = event.data;
+        break;
+      case 'job-image':
+        live.addImage(event);
+        if (!isCurrent) return;
+        live.preview = event.data;
+        break;
+      case 'job-finished':
+        void this.#onFinished(tab, record, live, event);
+        break;
+      case 'job-failed':
+        void this.#onFailed(tab, record, event, isCurrent);
+        break;
+      default:
+        event satisfies never;
+    }
+    this.#store.publish(event);
+  }
+
+  async #onFinished(
+    tab: Tab,
+    record: JobRecord,
+    live: LiveJob,
+    event: Extract<JobEvent, { type: 'job-finished' }>,
+  ): Promise<void> {
+    const images = live.images(event.attempt);
+    const expected = record.params.batchSize * record.params.batchCount;
+    const isShort = images.length < expected && !event.summary.interrupted && !live.isSkipped;
+    if (isShort && live.isResumed) {
+      this.#log.warn('Pictures sent before the restart are missing; the job is redone.', {
+        job: record.jobId,
+      });
+      this.#relay.forget(tab, event);
+      await this.#store.release(event, {
+        code: 'tab-disconnected',
+        message: 'The bridge restarted in the middle of the job.',
+      });
+      return;
+    }
+    if (event.attempt !== record.attempt) {
+      this.#log.info('A late result came first and counts.', {
+        job: record.jobId,
+        attempt: event.attempt,
+      });
+      this.#relay.cancel(record.jobId, 'interrupt');
+    }
+    await this.#complete(record, { jobId: record.jobId, images, summary: event.summary });
+    this.#relay.forget(tab, event);
+  }
+
+  async #complete(record: JobRecord, result: StoredResult): Promise<void> {
+    const ended = await this.#store.complete(result, ({ isRedo }) =>
+      record.saveImages
+        ? this.#save(record, result, isRedo)
+        : Promise.resolve(result.images.map(() => null)),
+    );
+    if (!ended) return;
+    const live = this.#live.get(record.jobId);
+    this.#live.delete(record.jobId);
+    live?.waiter?.resolve({ ...result, savedAs: ended.savedAs });
+  }
+
+  /** A full disk costs the file, not the picture. */
+  async #save(
+    record: JobRecord,
+    { images, summary }: StoredResult,
+    isRedo: boolean,
+  ): Promise<(string | null)[]> {
+    const paths: (string | null)[] = [];
+    for (const image of images) {
+      try {
+        paths.push(await this.#outputs.save(image, record.params, summary, { isRedo }));
+      } catch (error) {
+        paths.push(null);
+        this.#log.error('A picture could not be saved; the client still gets it.', {
+          job: record.jobId,
+          error: String(error),
+        });
+      }
+    }
+    return paths;
+  }
+
+  async #onFailed(
+    tab: Tab,
+    record: JobRecord,
+    event: Extract<JobEvent, { type: 'job-failed' }>,
+    isCurrent: boolean,
+  ): Promise<void> {
+    if (isCurrent) {
+      this.#log.warn('A job failed.', { job: record.jobId, code: event.error.code });
+      // A lost device is the engine's accident: it makes itself a new one and the job is tried again.
+      if (event.error.code === 'device-lost') await this.onLost(event, event.error);
+      else await this.#store.fail(record.jobId, event.error);
+    }
+    this.#relay.forget(tab, event);
+  }
+
+  onClaim(tab: Tab, lease: Lease): void {
+    const record = this.#store.get(lease.jobId);
+    if (!record || record.endedAt !== null) {
+      this.#relay.dismiss(tab, lease);
+      return;
+    }
+    // Not to be given another job while the store thinks.
+    tab.isReserved = true;
+    void this.#store.resume(lease).then((mayGoOn) => {
+      tab.isReserved = false;
+      if (mayGoOn) this.#relay.adopt(tab, lease);
+      this.#pump();
+    });
+  }
+
+  async onLost(lease: Lease, cause: SerializedError): Promise<void> {
+    const live = this.#live.get(lease.jobId);
+    if (live?.isInterrupted) {
+      const message = 'The job was interrupted, and its engine went away before it could answer.';
+      await this.#store.fail(lease.jobId, { code: 'cancelled', message });
+    } else {
+      await this.#store.release(lease, cause);
+    }
+  }
+
+  view(): QueueView {
+    const open = this.#store.open();
+    const running = open.filter(({ state }) => state === 'running');
+    const oldest = running[0];
+    return {
+      waiting: open.length - running.length,
+      running: running.length,
+      limit: this.#options.limit,
+      current: oldest ? this.#view(oldest) : null,
+    };
+  }
+
+  #view(record: JobRecord): JobView {
+    return jobView(record, this.#live.get(record.jobId) ?? null);
+  }
+
+  list(): readonly JobView[] {
+    return this.#store.open().map((record) => this.#view(record));
+  }
+
+  find(by: { jobId: string } | { key: string } | { last: true }): JobView | null {
+    let record: JobRecord | null | undefined;
+    if ('jobId' in by) record = this.#store.get(by.jobId);
+    else if ('key' in by) {
+      const newestFirst = [...this.#store.open().toReversed(), ...this.#store.ended()];
+      record = newestFirst.find(({ key }) => key === by.key);
+    } else record = this.#store.ended().find(({ state }) => state === 'finished');
+    return record ? this.#view(record) : null;
+  }
+
+  async result(jobId: string): Promise<JobResult | null> {
+    const record = this.#store.get(jobId);
+    if (record?.state !== 'finished') return null;
+    const result = await this.#store.result(jobId);
+    return result ? { ...result, savedAs: record.savedAs } : null;
+  }
+
+  interrupt(jobId?: string, client?: string): void {
+    if (jobId === undefined) {
+      if (this.#hangUps.spend(client)) return;
+      for (const record of this.#store.open()) {
+        if (record.state === 'running') this.#interrupt(record);
+      }
+      return;
+    }
+    const record = this.#store.get(jobId);
+    if (record?.state === 'waiting') void this.#store.fail(jobId, CANCELLED);
+    else if (record?.state === 'running') this.#interrupt(record);
+  }
+
+  skip(): void {
+    for (const record of this.#store.open()) {
+      if (record.state !== 'running') continue;
+      const live = this.#live.get(record.jobId);
+      if (live) live.isSkipped = true;
+      this.#store.cancel(record.jobId, 'skip');
+    }
+  }
+
+  onEvent(listener: (event: JobEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Stops taking jobs at once and lets running ones finish for as long as `graceMs`. What then still
+   * runs stays in the journal and is done after the next start; whoever waits for it is told so.
+   */
+  async stop({ graceMs }: { graceMs: number }): Promise<void> {
+    this.#isStopping = true;
+    for (const record of this.#store.open()) {
+      const isAwaited = this.#live.get(record.jobId)?.waiter;
+      if (record.state === 'waiting' && isAwaited) {
+        await this.#store.fail(record.jobId, { code: STOPPING.code, message: STOPPING.message });
+      }
+    }
+    const end = this.#now() + graceMs;
+    while (this.#now() < end && this.#store.open().some(({ state }) => state === 'running')) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    clearInterval(this.#sweeper);
+    for (const [jobId, live] of this.#live) {
+      live.waiter?.reject(
+        new GenerationError(
+          'busy',
+          `Easel stopped before the job was done. It is kept and will be done after the next start, under /easel/v1/jobs/${jobId}.`,
+        ),
+      );
+    }
+    this.#live.clear();
+  }
+}

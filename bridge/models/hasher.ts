@@ -1,0 +1,125 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
+import { writeFileWhole } from '../files.ts';
+import type { Logger } from '../log.ts';
+
+/** One file as its hash is remembered: another size or time is another file. */
+export interface HashedFile {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly mtimeMs: number;
+}
+
+const cacheFile = z.record(
+  z.string(),
+  z.object({
+    sizeBytes: z.number(),
+    mtimeMs: z.number(),
+    sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  }),
+);
+
+const CHUNK_BYTES = 1024 ** 2;
+const PAUSE_MS = 500;
+
+export interface HasherOptions {
+  /** JSON file of known hashes. */
+  readonly cachePath: string;
+  readonly log: Logger;
+  /** True while the disk and the processor are wanted for something better. */
+  readonly isBusy: () => boolean;
+}
+
+/** SHA-256 of files, one after the other in the background, remembered across restarts. */
+export class Hasher {
+  readonly #options: HasherOptions;
+  readonly #known: Map<string, z.infer<typeof cacheFile>[string]>;
+  readonly #wanted = new Map<string, HashedFile>();
+  #work: Promise<void> = Promise.resolve();
+  #isWorking = false;
+  #isClosed = false;
+
+  private constructor(options: HasherOptions, known: z.infer<typeof cacheFile>) {
+    this.#options = options;
+    this.#known = new Map(Object.entries(known));
+  }
+
+  static async open(options: HasherOptions): Promise<Hasher> {
+    try {
+      return new Hasher(
+        options,
+        cacheFile.parse(JSON.parse(await readFile(options.cachePath, 'utf8'))),
+      );
+    } catch {
+      return new Hasher(options, {});
+    }
+  }
+
+  /** The hash in hex, or null while it is not known; asking puts the file in line. */
+  get(file: HashedFile): string | null {
+    const known = this.#known.get(file.path);
+    if (known?.sizeBytes === file.sizeBytes && known.mtimeMs === file.mtimeMs) return known.sha256;
+    this.#wanted.set(file.path, file);
+    if (!this.#isWorking) {
+      this.#isWorking = true;
+      this.#work = this.#hashAll();
+    }
+    return null;
+  }
+
+  /** Resolves when nothing is in line. */
+  async idle(): Promise<void> {
+    while (this.#isWorking) await this.#work;
+  }
+
+  async #hashAll(): Promise<void> {
+    // The first file is not touched in the request that asked for it.
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    for (const file of this.#wanted.values()) {
+      this.#wanted.delete(file.path);
+      const sha256 = await this.#hash(file);
+      if (sha256 === null) continue;
+      const { sizeBytes, mtimeMs } = file;
+      this.#known.set(file.path, { sizeBytes, mtimeMs, sha256 });
+      await this.#save();
+    }
+    this.#isWorking = false;
+  }
+
+  async #hash({ path }: HashedFile): Promise<string | null> {
+    const hash = createHash('sha256');
+    try {
+      for await (const chunk of createReadStream(path, { highWaterMark: CHUNK_BYTES })) {
+        hash.update(chunk);
+        while (this.#options.isBusy() && !this.#isClosed) {
+          await new Promise((resolve) => setTimeout(resolve, PAUSE_MS).unref());
+        }
+        if (this.#isClosed) return null;
+      }
+      return hash.digest('hex');
+    } catch (error) {
+      this.#options.log.warn('A model file could not be read.', { path, error: String(error) });
+      return null;
+    }
+  }
+
+  async #save(): Promise<void> {
+    try {
+      await writeFileWhole(
+        this.#options.cachePath,
+        JSON.stringify(Object.fromEntries(this.#known)),
+      );
+    } catch (error) {
+      this.#options.log.warn('The file hashes could not be kept.', { error: String(error) });
+    }
+  }
+
+  /** Stops hashing; safe to call twice. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#wanted.clear();
+    await this.idle();
+  }
+}

@@ -1,0 +1,174 @@
+import { createHash } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type CheckpointInfo, type ModelListing, modelIndex } from '../../protocol/catalog.ts';
+import type { Logger } from '../log.ts';
+import type { ModelFolders } from '../options/options.ts';
+import type { EngineDirectory, ModelLibrary } from '../services.ts';
+import type { Hasher } from './hasher.ts';
+import { describePath, type FoundModel, scanModels } from './scan.ts';
+
+/** A folder is read again when its list is older than this. */
+const FRESH_MS = 1_000;
+
+const KINDS = [
+  'checkpoint',
+  'lora',
+  'vae',
+  'embedding',
+  'esrgan',
+  'controlnet',
+  'taesd',
+] as const satisfies readonly ModelListing['kind'][];
+
+export interface ModelLibraryOptions {
+  readonly folders: ModelFolders;
+  /** A checkpoint outside the folders, or null. */
+  readonly checkpointPath: string | null;
+  /** The built page, which carries models of its own. */
+  readonly distFolder: string;
+  readonly engines: Pick<EngineDirectory, 'list'>;
+  readonly hasher: Hasher;
+  readonly log: Logger;
+  readonly now?: () => number;
+}
+
+/** A file of a listed model, found again by name. */
+export interface ServedFile {
+  readonly path: string;
+  /** The listing's version: changes with the files. */
+  readonly version: string;
+}
+
+/** All models from folders, the page and attached tabs; folders are read when somebody asks. */
+export class FolderModelLibrary implements ModelLibrary {
+  readonly #options: ModelLibraryOptions;
+  readonly #now: () => number;
+  readonly #scans = new Map<ModelListing['kind'], { at: number; found: Promise<FoundModel[]> }>();
+  #embedded: Promise<FoundModel[]> | null = null;
+  /** What was found, by listing, so that hashing finds the files of what was listed. */
+  readonly #origins = new WeakMap<ModelListing, FoundModel>();
+
+  constructor(options: ModelLibraryOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+  }
+
+  #scan(kind: ModelListing['kind']): Promise<FoundModel[]> {
+    const before = this.#scans.get(kind);
+    if (before && this.#now() - before.at < FRESH_MS) return before.found;
+    const found = this.#read(kind);
+    this.#scans.set(kind, { at: this.#now(), found });
+    return found;
+  }
+
+  async #read(kind: ModelListing['kind']): Promise<FoundModel[]> {
+    const { folders, checkpointPath } = this.#options;
+    const found = await scanModels(kind, folders[kind]);
+    if (kind === 'checkpoint' && checkpointPath !== null) {
+      const given = await describePath(kind, checkpointPath);
+      if (given && !found.some(({ listing }) => listing.filename === given.listing.filename)) {
+        // Given by its path, so it is the one that its name means.
+        const others = found.filter(({ listing }) => listing.name !== given.listing.name);
+        found.splice(0, found.length, given, ...others);
+      }
+    }
+    for (const model of found) this.#origins.set(model.listing, model);
+    return found;
+  }
+
+  /** Models that the page carries; they change only with the page. */
+  async #readEmbedded(): Promise<FoundModel[]> {
+    const { distFolder, log } = this.#options;
+    try {
+      const text = await readFile(join(distFolder, 'models', 'index.json'), 'utf8');
+      const { models } = modelIndex.parse(JSON.parse(text));
+      const found: FoundModel[] = [];
+      for (const listing of models) {
+        const root = join(distFolder, listing.url);
+        const mtimesMs = await Promise.all(
+          listing.files.map(async ({ path }) => (await stat(join(root, path))).mtimeMs),
+        );
+        const model = { listing, root, mtimesMs };
+        this.#origins.set(listing, model);
+        found.push(model);
+      }
+      return found;
+    } catch (error) {
+      log.warn("The page's own models could not be listed.", { error: String(error) });
+      return [];
+    }
+  }
+
+  #inTabs(): ModelListing[] {
+    const checkpoints = this.#options.engines.list().flatMap(({ catalog }) => catalog.checkpoints);
+    return checkpoints.map((checkpoint) => ({
+      kind: 'checkpoint',
+      name: checkpoint.name,
+      source: checkpoint.source,
+      filename: checkpoint.filename || checkpoint.name,
+      url: '',
+      files: [{ path: checkpoint.name, sizeBytes: checkpoint.sizeBytes ?? 0 }],
+      version: checkpoint.sha256 ?? '',
+    }));
+  }
+
+  async list(kind: ModelListing['kind']): Promise<readonly ModelListing[]> {
+    this.#embedded ??= this.#readEmbedded();
+    const embedded = (await this.#embedded).filter(({ listing }) => listing.kind === kind);
+    const found = [...embedded, ...(await this.#scan(kind))].map(({ listing }) => listing);
+    const all = kind === 'checkpoint' ? [...found, ...this.#inTabs()] : found;
+    const names = new Set<string>();
+    return all.filter(({ name }) => {
+      const isNew = !names.has(name);
+      names.add(name);
+      return isNew;
+    });
+  }
+
+  /** What the bridge's own folders hold, of every kind: `GET /easel/v1/models`. */
+  async index(): Promise<ModelListing[]> {
+    const found = await Promise.all(KINDS.map((kind) => this.#scan(kind)));
+    return found.flat().map(({ listing }) => listing);
+  }
+
+  /** A listed file of a listed model, or null; no other file can be named. */
+  async file(kind: string, name: string, path: string): Promise<ServedFile | null> {
+    const known = KINDS.find((candidate) => candidate === kind);
+    if (!known) return null;
+    const model = (await this.#scan(known)).find(({ listing }) => listing.name === name);
+    const file = model?.listing.files.find((candidate) => candidate.path === path);
+    if (!model || !file) return null;
+    return { path: join(model.root, file.path), version: model.listing.version };
+  }
+
+  #inCatalogs(name: string): CheckpointInfo | undefined {
+    const catalogs = this.#options.engines.list().map(({ catalog }) => catalog);
+    return catalogs
+      .flatMap(({ checkpoints }) => checkpoints)
+      .find((checkpoint) => checkpoint.name === name && checkpoint.sha256 !== null);
+  }
+
+  sha256(listing: ModelListing): string | null {
+    const model = this.#origins.get(listing);
+    if (!model) return this.#inCatalogs(listing.name)?.sha256 ?? null;
+    const hashes = listing.files.map(({ path, sizeBytes }, index) =>
+      this.#options.hasher.get({
+        path: join(model.root, path),
+        sizeBytes,
+        mtimeMs: model.mtimesMs[index] ?? 0,
+      }),
+    );
+    const known = hashes.filter((hash) => hash !== null);
+    if (known.length < hashes.length) return null;
+    const [only, ...others] = known;
+    if (only !== undefined && others.length === 0) return only;
+    return createHash('sha256').update(known.sort().join('\n')).digest('hex');
+  }
+
+  async refresh(): Promise<void> {
+    this.#scans.clear();
+    this.#embedded = null;
+    await Promise.all(KINDS.map((kind) => this.#scan(kind)));
+  }
+}

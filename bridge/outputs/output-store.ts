@@ -1,0 +1,142 @@
+import { randomBytes } from 'node:crypto';
+import {
+  appendFile,
+  link,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+} from 'node:fs/promises';
+import { join } from 'node:path';
+import type { GenerationParams } from '../../protocol/generation.ts';
+import type { GenerationSummary, JobImage } from '../../protocol/job.ts';
+import { errorCode, syncFolder, writeFileWhole } from '../files.ts';
+import type { OutputStore } from '../services.ts';
+import { CSV_HEADER, csvRow, sidecar } from './details.ts';
+import { dayFolder, pictureStem } from './file-name.ts';
+
+export interface OutputStoreOptions {
+  /** Folder of the dated folders. */
+  readonly root: string;
+  /** Write a JSON file beside each picture and a line into the day's `imgs_details.csv`. */
+  readonly savesMetadata: boolean;
+  readonly now?: () => Date;
+}
+
+/** Numbers tried for a name that is taken. */
+const MAX_NUMBER = 9_999;
+
+/** Gives a finished file its name unless that is taken; false when it is. */
+async function claimName(temporary: string, path: string): Promise<boolean> {
+  try {
+    await link(temporary, path);
+    await rm(temporary);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') return false;
+  }
+  // A file system without hard links: reserve the name, then put the file over it.
+  try {
+    await (await open(path, 'wx')).close();
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') return false;
+    throw error;
+  }
+  await rename(temporary, path);
+  return true;
+}
+
+async function holds(path: string, bytes: Uint8Array): Promise<boolean> {
+  const { size } = await stat(path);
+  return size === bytes.length && (await readFile(path)).equals(bytes);
+}
+
+/** Writes pictures into dated folders; each is there whole or not at all. */
+export class FileOutputStore implements OutputStore {
+  readonly #root: string;
+  readonly #savesMetadata: boolean;
+  readonly #now: () => Date;
+
+  constructor({ root, savesMetadata, now = () => new Date() }: OutputStoreOptions) {
+    this.#root = root;
+    this.#savesMetadata = savesMetadata;
+    this.#now = now;
+  }
+
+  get folder(): string {
+    return join(this.#root, dayFolder(this.#now()));
+  }
+
+  async save(
+    image: JobImage,
+    params: GenerationParams,
+    summary: GenerationSummary,
+    { isRedo = false }: { isRedo?: boolean } = {},
+  ): Promise<string> {
+    const bytes = Buffer.from(image.data, 'base64');
+    const at = this.#now();
+    const folder = join(this.#root, dayFolder(at));
+    await mkdir(folder, { recursive: true });
+    if (isRedo) {
+      const before = await this.#findSaved(folder, image, bytes);
+      if (before) return before;
+    }
+    const stem = pictureStem(at, image.prompt, image.seed);
+    const path = await this.#write(folder, stem, image.format, bytes);
+    if (this.#savesMetadata) {
+      const base = path.slice(0, -image.format.length - 1);
+      await writeFileWhole(`${base}.json`, sidecar(image, params, summary), { mode: 0o644 });
+      await this.#appendCsv(folder, csvRow(image, params, summary, path));
+    }
+    return path;
+  }
+
+  async #write(folder: string, stem: string, format: string, bytes: Uint8Array): Promise<string> {
+    const temporary = join(folder, `.${randomBytes(6).toString('hex')}.tmp`);
+    try {
+      const handle = await open(temporary, 'wx', 0o644);
+      try {
+        await handle.writeFile(bytes);
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      for (let number = 1; number <= MAX_NUMBER; number += 1) {
+        const suffix = number === 1 ? '' : `_${number}`;
+        const path = join(folder, `${stem}${suffix}.${format}`);
+        if (await claimName(temporary, path)) {
+          await syncFolder(folder);
+          return path;
+        }
+      }
+    } finally {
+      await rm(temporary, { force: true });
+    }
+    throw new Error(`there are ${MAX_NUMBER} pictures called ${stem} already`);
+  }
+
+  /** The file of an earlier, interrupted save of this very picture. */
+  async #findSaved(folder: string, image: JobImage, bytes: Uint8Array): Promise<string | null> {
+    for (const name of await readdir(folder)) {
+      if (!name.endsWith(`.${image.format}`) || !name.includes(`_${image.seed}`)) continue;
+      const path = join(folder, name);
+      if (await holds(path, bytes)) return path;
+    }
+    return null;
+  }
+
+  async #appendCsv(folder: string, row: string): Promise<void> {
+    const path = join(folder, 'imgs_details.csv');
+    let isNew = false;
+    try {
+      isNew = (await stat(path)).size === 0;
+    } catch (error) {
+      if (errorCode(error) !== 'ENOENT') throw error;
+      isNew = true;
+    }
+    await appendFile(path, isNew ? CSV_HEADER + row : row, { mode: 0o644 });
+  }
+}
