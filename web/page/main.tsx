@@ -2,13 +2,14 @@ import './jitless.ts';
 import { effect } from '@preact/signals';
 import { render } from 'preact';
 import { followEngine } from './actions.ts';
+import { readLink } from './deep-link.ts';
 import { createEngineClient } from './engine-client.ts';
 import { loadGallery } from './gallery.ts';
 import { browserShelves, createGalleryStore } from './gallery-store.ts';
 import { ensureIsolation, isolationBrowser } from './isolation.ts';
 import { loadSettings, saveSettings } from './settings.ts';
 import { baseUrlOf, detectServer, engineConfigOf } from './startup.ts';
-import { type AppState, createAppState, VIEWS, type View } from './state.ts';
+import { type AppState, createAppState, setFields } from './state.ts';
 import { language, t } from './strings/strings.ts';
 import { applyTheme } from './theme.ts';
 import { makeThumbnail } from './thumbnail.ts';
@@ -17,16 +18,18 @@ import { App } from './ui/app.tsx';
 /** Keeps the view and the address's fragment the same, so that Back works and views can be linked. */
 function followAddress(state: AppState): void {
   const read = () => {
-    const wanted = location.hash.slice(1);
-    state.view.value = (VIEWS as readonly string[]).includes(wanted) ? (wanted as View) : 'create';
+    const { view, form } = readLink(location.hash);
+    setFields(state, form);
+    state.view.value = view;
+    // Settings are taken once: a reload must not undo what was changed since.
+    if (location.hash.includes('?')) history.replaceState(null, '', `#${view}`);
   };
   addEventListener('hashchange', read);
   read();
   effect(() => {
     const wanted = `#${state.view.value}`;
-    if (location.hash !== wanted && !(location.hash === '' && wanted === '#create')) {
-      location.hash = wanted;
-    }
+    const isThere = location.hash === wanted || (location.hash === '' && wanted === '#create');
+    if (!isThere) location.hash = wanted;
     scrollTo(0, 0);
   });
 }

@@ -46,7 +46,7 @@ export const en = {
     random: 'Draw a new one every time',
     reuse: 'Take it from the picture shown',
     initTitle: 'Begin with a picture',
-    initDrop: 'Drop or paste a picture to begin with, or',
+    initDrop: 'Begin with a picture: drop, paste or',
     initReplace: 'Drop or paste another, or',
     initChoose: 'choose a file',
     initAlt: 'The picture to begin with',
@@ -74,6 +74,8 @@ export const en = {
     details: 'Details',
     copyDetails: 'Copy details',
     copied: 'Copied',
+    copyFailed: 'The browser refused: select the text and copy it',
+    copyLink: 'Copy a link to these settings',
     facts: (width: number, height: number, seed: number) => `${width} × ${height} · seed ${seed}`,
     took: (time: string) => `made in ${time}`,
     interrupted: 'Interrupted: these are the pictures that were finished.',
@@ -240,7 +242,8 @@ export const en = {
     minutes: (minutes: number, seconds: number) => `${minutes} min ${seconds} s`,
     hours: (hours: number, minutes: number) => `${hours} h ${minutes} min`,
   },
-  examples: ['a red apple, 3d', 'a yellow boat on calm water', 'a blue teapot'],
+  /** Things that the embedded checkpoint knows. */
+  examples: ['a red apple, 3d', 'a blue teapot', 'a fox'],
 };
 
 export type Strings = typeof en;

@@ -1,5 +1,8 @@
+import { writeLink } from '../deep-link.ts';
+import { formOfPicture } from '../gallery.ts';
 import type { Picture } from '../picture.ts';
 import { t } from '../strings/strings.ts';
+import { useApp } from './context.ts';
 import { CopyButton } from './copy-button.tsx';
 import { DownloadLink } from './download-link.tsx';
 
@@ -11,6 +14,7 @@ export function PictureCaption({
   picture: Picture;
   hasDownload: boolean;
 }) {
+  const { state } = useApp();
   const { info } = picture;
   return (
     <div class="caption">
@@ -21,12 +25,20 @@ export function PictureCaption({
       <details>
         <summary>{t.stage.details}</summary>
         <pre class="infotext">{info.infotext}</pre>
-        <CopyButton
-          text={info.infotext}
-          label={t.stage.copyDetails}
-          done={t.stage.copied}
-          failed={t.connection.copyFailed}
-        />
+        <div class="actions">
+          <CopyButton
+            text={info.infotext}
+            label={t.stage.copyDetails}
+            done={t.stage.copied}
+            failed={t.stage.copyFailed}
+          />
+          <CopyButton
+            text={writeLink(state.baseUrl.value, formOfPicture(info))}
+            label={t.stage.copyLink}
+            done={t.stage.copied}
+            failed={t.stage.copyFailed}
+          />
+        </div>
       </details>
     </div>
   );
