@@ -199,6 +199,9 @@ function createFakeJobs({ isManual = false, failure }: FakeOptions) {
           sampleSeconds: 0,
           decodeSeconds: 0,
           runSeconds: 0,
+          readBacks: 0,
+          uploads: 0,
+          uploadedBytes: 0,
         },
       },
     };
