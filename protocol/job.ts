@@ -24,6 +24,10 @@ export const generationTimings = z.object({
   sampleSeconds: z.number().min(0),
   decodeSeconds: z.number().min(0),
   runSeconds: z.number().min(0),
+  /** What crossed between JavaScript and the GPU: tensors read back, values brought over. */
+  readBacks: z.int().min(0).default(0),
+  uploads: z.int().min(0).default(0),
+  uploadedBytes: z.int().min(0).default(0),
 });
 export type GenerationTimings = z.infer<typeof generationTimings>;
 

@@ -51,6 +51,9 @@ export function fakeSummary(overrides: Partial<GenerationSummary> = {}): Generat
       sampleSeconds: 2,
       decodeSeconds: 0,
       runSeconds: 2,
+      readBacks: 0,
+      uploads: 0,
+      uploadedBytes: 0,
     },
     ...overrides,
   };

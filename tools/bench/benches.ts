@@ -1,0 +1,30 @@
+import { benchLoad } from './load.ts';
+import { benchMemory } from './memory.ts';
+import { benchOverhead } from './overhead.ts';
+import { benchRelay } from './relay.ts';
+import { type BenchRow, formatTable } from './row.ts';
+import { benchWebgpu } from './webgpu.ts';
+
+/** Every group of `npm run bench`, by the name that picks it. */
+const BENCHES: Readonly<Record<string, () => Promise<readonly BenchRow[]>>> = {
+  overhead: benchOverhead,
+  relay: benchRelay,
+  load: benchLoad,
+  webgpu: benchWebgpu,
+  memory: benchMemory,
+};
+
+/** Runs the named groups, or all of them; a group that fails ends the run with its error. */
+export async function runBenches(
+  names: readonly string[],
+): Promise<{ rows: readonly BenchRow[]; table: string }> {
+  const wanted = names.length > 0 ? names : Object.keys(BENCHES);
+  const rows: BenchRow[] = [];
+  for (const name of wanted) {
+    const bench = BENCHES[name];
+    if (!bench) throw new Error(`no bench "${name}"; there are ${Object.keys(BENCHES).join(', ')}`);
+    console.log(`Measuring ${name} …`);
+    rows.push(...(await bench()));
+  }
+  return { rows, table: formatTable(rows) };
+}

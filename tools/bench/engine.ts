@@ -1,0 +1,56 @@
+import type { Browser, BrowserContext, Page } from 'playwright';
+import type { GenerationSummary } from '../../protocol/job.ts';
+import { type RunningBridge, startBridge } from '../../test/e2e/support/bridge.ts';
+import { launchBrowser } from '../../test/e2e/support/browser.ts';
+
+/** A running bridge with one tab attached to it. */
+export interface BenchEngine {
+  readonly bridge: RunningBridge;
+  readonly browser: Browser;
+  readonly context: BrowserContext;
+  page: Page;
+  /** One txt2img over HTTP: its reply's seconds and the engine's own account of the job. */
+  generate(body: Record<string, unknown>): Promise<{ seconds: number; summary: GenerationSummary }>;
+  close(): Promise<void>;
+}
+
+export interface BenchEngineOptions {
+  readonly device: 'wasm' | 'webgpu';
+  readonly precision?: string;
+  readonly bridgeArgs?: readonly string[];
+  /** Waits for a loaded checkpoint; without it the page is merely opened. */
+  readonly isLoaded?: boolean;
+}
+
+export async function openBenchEngine({
+  device,
+  precision = 'auto',
+  bridgeArgs = [],
+  isLoaded = true,
+}: BenchEngineOptions): Promise<BenchEngine> {
+  const bridge = await startBridge(['--browser', 'none', ...bridgeArgs]);
+  const browser = await launchBrowser({ webgpu: device === 'webgpu' });
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(`${bridge.url}/?device=${device}&precision=${precision}`);
+  if (isLoaded) await bridge.ready();
+  return {
+    bridge,
+    browser,
+    context,
+    page,
+    async generate(body) {
+      const startedAt = performance.now();
+      const response = await bridge.post('/sdapi/v1/txt2img', body);
+      const text = await response.text();
+      const seconds = (performance.now() - startedAt) / 1000;
+      if (!response.ok) throw new Error(`txt2img answered ${response.status}: ${text}`);
+      const last = await bridge.get<{ summary: GenerationSummary }>('/easel/v1/jobs/last');
+      return { seconds, summary: last.summary };
+    },
+    async close() {
+      await browser.close();
+      await bridge.stop();
+    },
+  };
+}
