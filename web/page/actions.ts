@@ -2,12 +2,13 @@ import { batch } from '@preact/signals';
 import { isAbortError, serializeError } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { Engine, GeneratedImage } from '../shared/engine.ts';
-import { toGenerationParams } from './form.ts';
-import { formOfPicture, keepPicture } from './gallery.ts';
+import { type FormValues, toGenerationParams } from './form.ts';
+import { keepPicture } from './gallery.ts';
 import type { GalleryStore } from './gallery-store.ts';
-import { type MeasurePicture, openPicture } from './init-picture.ts';
-import { type PictureInfo, toPicture } from './picture.ts';
-import { type AppState, setFields } from './state.ts';
+import { MAX_PICTURE_BYTES, type MeasurePicture, openPicture } from './init-picture.ts';
+import { toPicture } from './picture.ts';
+import { readPictureText } from './png-info.ts';
+import { type AppState, type InspectedPicture, setFields } from './state.ts';
 
 /** What actions need beside the state. */
 export interface ActionContext {
@@ -183,13 +184,32 @@ export function reuseSeed(state: AppState): void {
   if (picture) setFields(state, { seed: String(picture.info.seed) });
 }
 
-/** Puts all settings of a picture into the form and shows it. */
-export function reusePicture({ state }: ActionContext, picture: PictureInfo): void {
-  const { checkpoint, ...values } = formOfPicture(picture);
+/**
+ * Puts settings into the form and shows it. A checkpoint that is not in the catalogue is left alone:
+ * the picture is made with the one in use.
+ */
+export function reuseSettings({ state }: ActionContext, values: Partial<FormValues>): void {
+  const { checkpoint, ...others } = values;
   const isThere = state.catalog.value.checkpoints.some(({ name }) => name === checkpoint);
-  setFields(state, { ...values, ...(checkpoint && isThere ? { checkpoint } : {}) });
-  state.gallery.openId.value = null;
-  state.view.value = 'create';
+  batch(() => {
+    setFields(state, { ...others, ...(checkpoint && isThere ? { checkpoint } : {}) });
+    state.gallery.openId.value = null;
+    state.view.value = 'create';
+  });
+}
+
+/** Reads what a dropped file says of how it was made. */
+export async function inspectPicture({ state }: ActionContext, file: Blob): Promise<void> {
+  state.inspected.value = { file, outcome: await inspect(file) };
+}
+
+async function inspect(file: Blob): Promise<InspectedPicture['outcome']> {
+  if (file.size > MAX_PICTURE_BYTES) return 'too-large';
+  try {
+    return (await readPictureText(new Uint8Array(await file.arrayBuffer()))) ?? 'not-a-picture';
+  } catch {
+    return 'damaged';
+  }
 }
 
 export function randomSeed(state: AppState): void {

@@ -9,6 +9,7 @@ import type { FieldName, FieldProblems, FormValues } from './form.ts';
 import { createGalleryState, type GalleryState } from './gallery.ts';
 import type { FileProblem, InitPicture } from './init-picture.ts';
 import type { Picture } from './picture.ts';
+import type { PictureText } from './png-info.ts';
 import { DEFAULT_SETTINGS, type Settings, type Theme } from './settings.ts';
 import type { ServerKind } from './startup.ts';
 
@@ -19,6 +20,12 @@ export type View = (typeof VIEWS)[number];
 export interface Problem {
   readonly code: ErrorCode;
   readonly message: string;
+}
+
+/** A file that was dropped on PNG info, with its texts or what is wrong with it. */
+export interface InspectedPicture {
+  readonly file: Blob;
+  readonly outcome: PictureText | FileProblem | 'damaged';
 }
 
 /** The job that this page runs. */
@@ -63,6 +70,8 @@ export interface AppState {
   readonly checkpointProblem: Signal<Problem | null>;
   readonly engineProblem: Signal<Problem | null>;
 
+  /** The file that PNG info shows. */
+  readonly inspected: Signal<InspectedPicture | null>;
   readonly gallery: GalleryState;
 
   readonly isRunning: ReadonlySignal<boolean>;
@@ -119,6 +128,7 @@ export function createAppState(initial: Settings = DEFAULT_SETTINGS): AppState {
     problem: signal<Problem | null>(null),
     checkpointProblem: signal<Problem | null>(null),
     engineProblem: signal<Problem | null>(null),
+    inspected: signal<InspectedPicture | null>(null),
     gallery: createGalleryState(),
     isRunning: computed(() => job.value !== null),
     formValues: values,

@@ -4,6 +4,7 @@ import { AppContext } from './context.ts';
 import { CreateView } from './create-view.tsx';
 import { GalleryView } from './gallery-view.tsx';
 import { Header } from './header.tsx';
+import { PngInfoView } from './png-info-view.tsx';
 import { StatusBar } from './status-lines.tsx';
 
 function CurrentView({ context }: { context: ActionContext }) {
@@ -12,6 +13,8 @@ function CurrentView({ context }: { context: ActionContext }) {
       return <ConnectionView />;
     case 'gallery':
       return <GalleryView />;
+    case 'png-info':
+      return <PngInfoView />;
     default:
       return <CreateView />;
   }

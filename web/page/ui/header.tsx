@@ -4,7 +4,7 @@ import { t } from '../strings/strings.ts';
 import { useApp } from './context.ts';
 import { EaselMark, HalfIcon, MoonIcon, SunIcon } from './icons.tsx';
 
-const SHOWN_VIEWS: readonly View[] = ['create', 'gallery', 'connection'];
+const SHOWN_VIEWS: readonly View[] = ['create', 'gallery', 'png-info', 'connection'];
 
 const THEME_ICONS = { system: HalfIcon, light: SunIcon, dark: MoonIcon } as const;
 

@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { beginWith, reusePicture } from '../actions.ts';
-import { removePictures, stepPicture } from '../gallery.ts';
+import { beginWith, reuseSettings } from '../actions.ts';
+import { formOfPicture, removePictures, stepPicture } from '../gallery.ts';
 import type { PictureInfo } from '../picture.ts';
 import { t } from '../strings/strings.ts';
 import { useApp } from './context.ts';
@@ -101,7 +101,7 @@ function OpenPicture({ info }: { info: PictureInfo }) {
       </div>
       {file instanceof Blob && <PictureCaption picture={{ info, file }} hasDownload={true} />}
       <div class="viewer-actions">
-        <button type="button" onClick={() => reusePicture(app, info)}>
+        <button type="button" onClick={() => reuseSettings(app, formOfPicture(info))}>
           {t.gallery.reuse}
         </button>
         {file instanceof Blob && (
