@@ -1,15 +1,15 @@
 import type { Context } from 'hono';
 
-const KNOWN_ORIGINS: Readonly<Record<string, string>> = {
-  'lite.koboldai.net': 'KoboldAI Lite',
-};
+const KNOWN_ORIGINS: ReadonlyMap<string, string> = new Map([
+  ['lite.koboldai.net', 'KoboldAI Lite'],
+]);
 
 /** Who asks, for the queue as people see it: a page's host or a program's name, never an address of a person. */
 export function clientName(c: Context): string {
   const origin = c.req.header('origin');
   if (origin !== undefined && URL.canParse(origin)) {
     const { hostname } = new URL(origin);
-    return KNOWN_ORIGINS[hostname] ?? (hostname.slice(0, 100) || 'a page');
+    return KNOWN_ORIGINS.get(hostname) ?? (hostname.slice(0, 100) || 'a page');
   }
   const agent = c.req.header('user-agent') ?? '';
   const product = /^[A-Za-z0-9][\w .+-]{0,59}/.exec(agent)?.[0].trim();

@@ -61,15 +61,15 @@ function chooseClipSkip(asked: number | null, options: Options): number {
   return Math.min(12, Math.max(1, value));
 }
 
-const FORMATS: Readonly<Record<string, GenerationParams['outputFormat']>> = {
-  jpg: 'jpg',
-  jpeg: 'jpg',
-  webp: 'webp',
-};
-const NOISE_SOURCES: Readonly<Record<string, GenerationParams['randnSource']>> = {
-  CPU: 'cpu',
-  NV: 'nv',
-};
+const FORMATS: ReadonlyMap<unknown, GenerationParams['outputFormat']> = new Map([
+  ['jpg', 'jpg'],
+  ['jpeg', 'jpg'],
+  ['webp', 'webp'],
+]);
+const NOISE_SOURCES: ReadonlyMap<unknown, GenerationParams['randnSource']> = new Map([
+  ['CPU', 'cpu'],
+  ['NV', 'nv'],
+]);
 
 function scriptNotes(request: Txt2imgRequest | Img2imgRequest): string[] {
   if (request.script_name !== null && request.script_name.toLowerCase() !== 'none') {
@@ -112,9 +112,9 @@ function commonParams(
     sNoise: preferOption(options, 's_noise', 1, request.s_noise),
     sMinUncond: request.s_min_uncond ?? optionNumber(options, 's_min_uncond', 0),
     etaNoiseSeedDelta: Math.trunc(optionNumber(options, 'eta_noise_seed_delta', 0)),
-    randnSource: NOISE_SOURCES[String(options.randn_source)] ?? 'gpu',
+    randnSource: NOISE_SOURCES.get(options.randn_source) ?? 'gpu',
     checkpoint,
-    outputFormat: FORMATS[String(options.samples_format)] ?? 'png',
+    outputFormat: FORMATS.get(options.samples_format) ?? 'png',
   } satisfies GenerationInput;
   return { params, notes: [...notes, ...scriptNotes(request)] };
 }

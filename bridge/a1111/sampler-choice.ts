@@ -9,27 +9,27 @@ export interface SamplerChoice {
 }
 
 /** A1111's name for what SHARK, diffusers and clients with odd spellings write; keys in lower case. */
-const FOREIGN_NAMES: Readonly<Record<string, string>> = {
-  huen: 'Heun',
-  euler_a: 'Euler a',
-  'euler-ancestral': 'Euler a',
-  'euler ancestral': 'Euler a',
-  sharkeulerdiscrete: 'Euler',
-  eulerdiscrete: 'Euler',
-  sharkeulerancestraldiscrete: 'Euler a',
-  eulerancestraldiscrete: 'Euler a',
-  pndm: 'PLMS',
-  lmsdiscrete: 'LMS',
-  heundiscrete: 'Heun',
-  kdpm2discrete: 'DPM2',
-  kdpm2ancestraldiscrete: 'DPM2 a',
-  dpm: 'DPM++ 2M',
-  dpmsolvermultistep: 'DPM++ 2M',
-  'dpmsolvermultistep++': 'DPM++ 2M',
-  dpmsolvermultistepkarras: 'DPM++ 2M Karras',
-  'dpmsolvermultistepkarras++': 'DPM++ 2M Karras',
-  lcmscheduler: 'LCM',
-};
+const FOREIGN_NAMES: ReadonlyMap<string, string> = new Map([
+  ['huen', 'Heun'],
+  ['euler_a', 'Euler a'],
+  ['euler-ancestral', 'Euler a'],
+  ['euler ancestral', 'Euler a'],
+  ['sharkeulerdiscrete', 'Euler'],
+  ['eulerdiscrete', 'Euler'],
+  ['sharkeulerancestraldiscrete', 'Euler a'],
+  ['eulerancestraldiscrete', 'Euler a'],
+  ['pndm', 'PLMS'],
+  ['lmsdiscrete', 'LMS'],
+  ['heundiscrete', 'Heun'],
+  ['kdpm2discrete', 'DPM2'],
+  ['kdpm2ancestraldiscrete', 'DPM2 a'],
+  ['dpm', 'DPM++ 2M'],
+  ['dpmsolvermultistep', 'DPM++ 2M'],
+  ['dpmsolvermultistep++', 'DPM++ 2M'],
+  ['dpmsolvermultistepkarras', 'DPM++ 2M Karras'],
+  ['dpmsolvermultistepkarras++', 'DPM++ 2M Karras'],
+  ['lcmscheduler', 'LCM'],
+]);
 
 /** A name from outside inside a sentence. */
 function quoted(text: string): string {
@@ -41,7 +41,7 @@ function quoted(text: string): string {
  * unlike in A1111 the reply says so.
  */
 export function chooseSampler(samplerText: string, schedulerText: string | null): SamplerChoice {
-  const known = FOREIGN_NAMES[samplerText.trim().toLowerCase()] ?? samplerText;
+  const known = FOREIGN_NAMES.get(samplerText.trim().toLowerCase()) ?? samplerText;
   const resolved = resolveSamplerAndScheduler(known, schedulerText);
   const { sampler, scheduler, isSamplerSubstituted, isSchedulerSubstituted } = resolved;
   const notes: string[] = [];
