@@ -21,6 +21,7 @@ const word = fc.oneof(
     'data:image/png;base64,',
     'http://127.0.0.1/',
     '__proto__',
+    'constructor',
   ),
 );
 const value: fc.Arbitrary<unknown> = fc.letrec((tie) => ({
