@@ -163,6 +163,19 @@ export async function chooseCheckpoint(context: ActionContext, name: string): Pr
   }
 }
 
+/** Asks all sources again what they have. */
+export async function refreshModels({ state, engine }: ActionContext): Promise<void> {
+  state.checkpointProblem.value = null;
+  state.isRefreshing.value = true;
+  try {
+    await engine.refreshModels();
+  } catch (error) {
+    state.checkpointProblem.value = serializeError(error);
+  } finally {
+    state.isRefreshing.value = false;
+  }
+}
+
 /** Gives the device's memory back. */
 export async function unloadCheckpoint({ state, engine }: ActionContext): Promise<void> {
   state.engineProblem.value = null;

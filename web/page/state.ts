@@ -13,7 +13,7 @@ import type { PictureText } from './png-info.ts';
 import { DEFAULT_SETTINGS, type Settings, type Theme } from './settings.ts';
 import type { ServerKind } from './startup.ts';
 
-export const VIEWS = ['create', 'gallery', 'png-info', 'connection'] as const;
+export const VIEWS = ['create', 'gallery', 'models', 'png-info', 'settings'] as const;
 export type View = (typeof VIEWS)[number];
 
 /** A failure as the page shows it: what happened, in the place where it happened. */
@@ -69,6 +69,8 @@ export interface AppState {
   readonly problem: Signal<Problem | null>;
   readonly checkpointProblem: Signal<Problem | null>;
   readonly engineProblem: Signal<Problem | null>;
+  /** The engine is asking all sources what they have. */
+  readonly isRefreshing: Signal<boolean>;
 
   /** The file that PNG info shows. */
   readonly inspected: Signal<InspectedPicture | null>;
@@ -128,6 +130,7 @@ export function createAppState(initial: Settings = DEFAULT_SETTINGS): AppState {
     problem: signal<Problem | null>(null),
     checkpointProblem: signal<Problem | null>(null),
     engineProblem: signal<Problem | null>(null),
+    isRefreshing: signal(false),
     inspected: signal<InspectedPicture | null>(null),
     gallery: createGalleryState(),
     isRunning: computed(() => job.value !== null),

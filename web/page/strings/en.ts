@@ -7,8 +7,9 @@ export const en = {
     label: 'Views',
     create: 'Create',
     gallery: 'Gallery',
+    models: 'Models',
     'png-info': 'PNG info',
-    connection: 'Connection',
+    settings: 'Settings',
   },
   theme: {
     system: 'Theme: as the system',
@@ -134,11 +135,10 @@ export const en = {
     signIn: 'Sign in',
   },
   connection: {
-    title: 'Connection',
-    addressTitle: 'For KoboldAI Lite and other A1111 clients',
+    title: 'Connection for KoboldAI Lite and other A1111 clients',
+    serving: 'Other programs reach this engine at',
     addressLabel: 'Address to type in',
     copy: 'Copy',
-    copied: 'Copied',
     copyFailed: 'Select the address and copy it',
     steps: [
       'In KoboldAI Lite open Settings, then Media.',
@@ -150,7 +150,6 @@ export const en = {
     noBridgeTitle: 'No bridge here',
     noBridge:
       'This page came from a plain web host, so other programs cannot reach it. Start Easel with “npm start” on this machine to serve KoboldAI Lite and every other A1111 client.',
-    stateTitle: 'Bridge',
     deviceTitle: 'Engine',
     deviceName: 'Device',
     deviceWhy: 'Why this one',
@@ -166,6 +165,28 @@ export const en = {
     unload: 'Give the memory back',
     unloadHint:
       'Frees the device for a language model; the next picture loads the checkpoint again.',
+  },
+  settings: {
+    title: 'Settings',
+    pageTitle: 'This page',
+    theme: 'Theme',
+    themes: { system: 'As the system', light: 'Light', dark: 'Dark' },
+    showsPreview: 'Show the picture while it is made',
+  },
+  models: {
+    title: 'Models',
+    checkpoints: 'Checkpoints',
+    sources: {
+      embedded: 'Comes with Easel',
+      bridge: 'From the models folder',
+      browser: 'Kept in this browser',
+    },
+    inMemory: 'In memory',
+    load: 'Load',
+    refresh: 'Look again',
+    empty: 'None found yet.',
+    storage: (used: string, quota: string) =>
+      `Compiled models and the gallery take ${used} of the ${quota} that this browser allows.`,
   },
   gallery: {
     title: 'Gallery',

@@ -1,10 +1,8 @@
 import { THEMES, type Theme } from '../settings.ts';
-import type { View } from '../state.ts';
+import { VIEWS } from '../state.ts';
 import { t } from '../strings/strings.ts';
 import { useApp } from './context.ts';
 import { EaselMark, HalfIcon, MoonIcon, SunIcon } from './icons.tsx';
-
-const SHOWN_VIEWS: readonly View[] = ['create', 'gallery', 'png-info', 'connection'];
 
 const THEME_ICONS = { system: HalfIcon, light: SunIcon, dark: MoonIcon } as const;
 
@@ -41,7 +39,7 @@ export function Header() {
         {t.appName}
       </a>
       <nav aria-label={t.nav.label}>
-        {SHOWN_VIEWS.map((view) => (
+        {VIEWS.map((view) => (
           <a
             key={view}
             href={`#${view}`}

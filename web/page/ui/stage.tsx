@@ -1,5 +1,6 @@
 import type { Picture } from '../picture.ts';
 import { t } from '../strings/strings.ts';
+import { AddressField } from './address-field.tsx';
 import { useApp } from './context.ts';
 import { DownloadLink } from './download-link.tsx';
 import { GalleryProblemNote } from './gallery-view.tsx';
@@ -70,6 +71,12 @@ function Canvas() {
       <EaselMark />
       {!job && <p class="empty-title">{t.stage.emptyTitle}</p>}
       {!job && <p>{t.stage.emptyText}</p>}
+      {!job && state.server.value === 'bridge' && (
+        <div class="serving">
+          <p>{t.connection.serving}</p>
+          <AddressField />
+        </div>
+      )}
     </div>
   );
 }

@@ -50,7 +50,9 @@ export function BridgeLine() {
     <div class="status-line">
       <span class={`lamp lamp-${RELAY_TONES[relay.state]}`} aria-hidden="true" />
       <p>
-        {t.bridge.states[relay.state]}
+        <a class="plain" href="#settings">
+          {t.bridge.states[relay.state]}
+        </a>
         {says && <span class="reason">{says}</span>}
       </p>
     </div>

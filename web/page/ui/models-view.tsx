@@ -1,0 +1,89 @@
+import { useEffect, useState } from 'preact/hooks';
+import type { CheckpointInfo } from '../../../protocol/catalog.ts';
+import { chooseCheckpoint, refreshModels } from '../actions.ts';
+import { formatBytes } from '../format.ts';
+import { t } from '../strings/strings.ts';
+import { useApp } from './context.ts';
+import { ProblemNote } from './problem-note.tsx';
+import { ProgressPanel } from './progress-panel.tsx';
+
+function CheckpointRow({ checkpoint }: { checkpoint: CheckpointInfo }) {
+  const app = useApp();
+  const { status } = app.state;
+  const { name, source, filename, sizeBytes, sha256 } = checkpoint;
+  const isInMemory = status.value.checkpoint === name;
+  const facts = [
+    t.models.sources[source],
+    ...(sizeBytes === null ? [] : [formatBytes(sizeBytes)]),
+    ...(sha256 === null ? [] : [sha256.slice(0, 10)]),
+  ];
+  return (
+    <li class="model-row">
+      <div>
+        <p class="model-name">{name}</p>
+        <p class="quiet">{facts.join(' · ')}</p>
+        <p class="quiet model-file">{filename}</p>
+      </div>
+      {isInMemory ? (
+        <span class="badge">{t.models.inMemory}</span>
+      ) : (
+        <button
+          type="button"
+          disabled={status.value.state === 'loading' || status.value.state === 'compiling'}
+          onClick={() => void chooseCheckpoint(app, name)}
+        >
+          {t.models.load}
+          <span class="visually-hidden"> {name}</span>
+        </button>
+      )}
+    </li>
+  );
+}
+
+/** How much of the browser's storage is taken; compiled models and the gallery share it. */
+function StorageLine() {
+  const [estimate, setEstimate] = useState<StorageEstimate | null>(null);
+  useEffect(() => {
+    navigator.storage?.estimate().then(setEstimate, () => setEstimate(null));
+  }, []);
+  if (estimate?.usage === undefined || !estimate.quota) return null;
+  return (
+    <p class="quiet">
+      {t.models.storage(formatBytes(estimate.usage), formatBytes(estimate.quota))}
+    </p>
+  );
+}
+
+/** What can be loaded, from where, and what is in memory. */
+export function ModelsView() {
+  const app = useApp();
+  const { catalog, checkpointProblem, isRefreshing } = app.state;
+  const { checkpoints } = catalog.value;
+  return (
+    <main class="page" id="content">
+      <div class="page-head">
+        <h1>{t.models.title}</h1>
+        <button
+          type="button"
+          class="push-right"
+          disabled={isRefreshing.value}
+          onClick={() => void refreshModels(app)}
+        >
+          {t.models.refresh}
+        </button>
+      </div>
+      <ProgressPanel />
+      <ProblemNote problem={checkpointProblem} />
+      <section class="panel">
+        <h2>{t.models.checkpoints}</h2>
+        {checkpoints.length === 0 && <p class="quiet">{t.models.empty}</p>}
+        <ul class="model-list">
+          {checkpoints.map((checkpoint) => (
+            <CheckpointRow key={checkpoint.name} checkpoint={checkpoint} />
+          ))}
+        </ul>
+        <StorageLine />
+      </section>
+    </main>
+  );
+}

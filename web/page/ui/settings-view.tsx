@@ -1,0 +1,80 @@
+import { useId } from 'preact/hooks';
+import { THEMES, type Theme } from '../settings.ts';
+import { t } from '../strings/strings.ts';
+import { AddressField } from './address-field.tsx';
+import { useApp } from './context.ts';
+import { EnginePanel } from './engine-panel.tsx';
+import { BridgeLine } from './status-lines.tsx';
+
+function ConnectionPanel() {
+  const { state } = useApp();
+  if (state.server.value === 'static') {
+    return (
+      <section class="panel">
+        <h2>{t.connection.noBridgeTitle}</h2>
+        <p>{t.connection.noBridge}</p>
+      </section>
+    );
+  }
+  return (
+    <section class="panel">
+      <h2>{t.connection.title}</h2>
+      <BridgeLine />
+      <AddressField />
+      <ol class="steps">
+        {t.connection.steps.map((step) => (
+          <li key={step}>{step}</li>
+        ))}
+      </ol>
+      <p class="quiet">{t.connection.keepOpen}</p>
+    </section>
+  );
+}
+
+function PagePanel() {
+  const { state } = useApp();
+  const themeId = useId();
+  return (
+    <section class="panel">
+      <h2>{t.settings.pageTitle}</h2>
+      <div class="field">
+        <label for={themeId}>{t.settings.theme}</label>
+        <select
+          id={themeId}
+          value={state.theme.value}
+          onChange={(event) => {
+            state.theme.value = event.currentTarget.value as Theme;
+          }}
+        >
+          {THEMES.map((theme) => (
+            <option key={theme} value={theme}>
+              {t.settings.themes[theme]}
+            </option>
+          ))}
+        </select>
+      </div>
+      <label class="check">
+        <input
+          type="checkbox"
+          checked={state.showsPreview.value}
+          onChange={(event) => {
+            state.showsPreview.value = event.currentTarget.checked;
+          }}
+        />
+        {t.settings.showsPreview}
+      </label>
+    </section>
+  );
+}
+
+/** How other programs reach this engine, what it runs on, and how the page behaves. */
+export function SettingsView() {
+  return (
+    <main class="page" id="content">
+      <h1>{t.settings.title}</h1>
+      <ConnectionPanel />
+      <EnginePanel />
+      <PagePanel />
+    </main>
+  );
+}
