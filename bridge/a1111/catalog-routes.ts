@@ -31,7 +31,9 @@ const SCHEDULER_ITEMS = SCHEDULERS.map((scheduler) => ({
 }));
 
 /** The first must be `None`: clients put the latent modes behind it. */
-const UPSCALER_ITEMS = ['None', 'Lanczos', 'Nearest'].map((name) => ({
+export const UPSCALER_NAMES: readonly string[] = ['None', 'Lanczos', 'Nearest'];
+
+const UPSCALER_ITEMS = UPSCALER_NAMES.map((name) => ({
   name,
   model_name: null,
   model_path: null,

@@ -51,9 +51,9 @@ const ROUTE_NAMES = { both: 'both', txt2img: 'txt2img', img2img: 'img2img' } as 
 
 /** docs/a1111-compatibility.md, from the very tables that the routes work by. */
 export function compatibilityPage(): string {
-  const routes = OPERATIONS.map(({ method, path, summary, response }) => [
+  const routes = OPERATIONS.map(({ method, path, summary, response, isPartial }) => [
     code(`${method} ${path}`),
-    response ? 'works' : '501',
+    response ? (isPartial ? 'in part' : 'works') : '501',
     summary,
   ]);
   const fields = FIELDS.map(({ name, route, status, about }) => [

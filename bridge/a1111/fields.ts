@@ -118,7 +118,7 @@ export const FIELDS: readonly FieldEntry[] = [
   works('save_images', 'the picture is saved; no grid is ever added'),
   inert('alwayson_scripts', 'no script is available; each one named is mentioned in the reply'),
   works('force_task_id', 'kept as the key by which the result can be fetched again'),
-  inert('infotext', 'not read in this version', [null, '']),
+  works('infotext', 'fills the fields that the request leaves out, settings too'),
   works('clip_skip', 'not A1111’s: above 0 it wins over `CLIP_stop_at_last_layers`'),
   works('sampler', 'not A1111’s: read where `sampler_name` is absent'),
   works('hf_model_id', 'SHARK’s: a checkpoint’s name, wins over `override_settings`'),

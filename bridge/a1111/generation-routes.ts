@@ -1,12 +1,15 @@
 import { type Context, Hono } from 'hono';
+import type { z } from 'zod';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { BridgeServices } from '../services.ts';
 import { clientName, requestKey } from './client-name.ts';
 import { type ConversionContext, fromImg2img, fromTxt2img } from './convert.ts';
 import { errorReply } from './errors.ts';
-import { jsonBody } from './json-body.ts';
+import { withInfotext } from './infotext-request.ts';
+import { parseBody, readJson } from './json-body.ts';
 import { keepAliveSeconds, whitespaceUntil } from './keep-alive.ts';
-import { applyOverrides, readOptions } from './options.ts';
+import { isRecord } from './lenient.ts';
+import { applyOverrides, type OptionsView, readOptions } from './options.ts';
 import { type ImagesResponse, toImagesResponse } from './replies.ts';
 import {
   type Img2imgRequest,
@@ -40,6 +43,7 @@ function overridesOf(request: GenerationRequest): Record<string, unknown> {
 interface GenerateOptions<R extends GenerationRequest> {
   readonly services: BridgeServices;
   readonly settings: A1111Settings;
+  readonly view: OptionsView;
   readonly request: R;
   readonly convert: (request: R, context: ConversionContext) => GenerationParams;
 }
@@ -47,10 +51,9 @@ interface GenerateOptions<R extends GenerationRequest> {
 /** Runs one request as a job and resolves with A1111's reply; `onAccepted` gets the job's id. */
 async function runJob<R extends GenerationRequest>(
   c: Context,
-  { services, settings, request, convert }: GenerateOptions<R>,
+  { services, settings, view, request, convert }: GenerateOptions<R>,
   onAccepted: (jobId: string) => void,
 ): Promise<ImagesResponse> {
-  const view = await readOptions(services, settings.optionDefaults);
   const overridden = applyOverrides(overridesOf(request), view, services.settings.get());
   const params = convert(request, overridden);
   for (const note of params.notes) settings.log?.(note);
@@ -109,13 +112,25 @@ async function generate<R extends GenerationRequest>(
 /** `POST /sdapi/v1/txt2img` and `/img2img`. */
 export function generationRoutes(services: BridgeServices, settings: A1111Settings): Hono {
   const app = new Hono();
+
+  async function readRequest<S extends z.ZodType>(
+    c: Context,
+    route: 'txt2img' | 'img2img',
+    schema: S,
+  ): Promise<{ request: z.output<S>; view: OptionsView }> {
+    const body = await readJson(c);
+    const view = await readOptions(services, settings.optionDefaults);
+    const filled = isRecord(body) ? withInfotext(body, route, view.options) : body;
+    return { request: parseBody(filled, schema), view };
+  }
+
   app.post('/sdapi/v1/txt2img', async (c) => {
-    const request = await jsonBody(c, txt2imgRequest);
-    return await generate(c, { services, settings, request, convert: fromTxt2img });
+    const read = await readRequest(c, 'txt2img', txt2imgRequest);
+    return await generate(c, { services, settings, ...read, convert: fromTxt2img });
   });
   app.post('/sdapi/v1/img2img', async (c) => {
-    const request = await jsonBody(c, img2imgRequest);
-    return await generate(c, { services, settings, request, convert: fromImg2img });
+    const read = await readRequest(c, 'img2img', img2imgRequest);
+    return await generate(c, { services, settings, ...read, convert: fromImg2img });
   });
   return app;
 }

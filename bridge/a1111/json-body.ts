@@ -58,8 +58,12 @@ function isTooDeep(value: unknown): boolean {
   return false;
 }
 
-/** Reads the body as JSON text; `undefined` for a body of zero bytes. */
-async function readJson(c: Context): Promise<unknown> {
+/**
+ * Reads the body as JSON, whatever it holds; `undefined` for one of zero bytes. Throws `ApiError`: 415 for forms and for
+ * untyped bodies from browsers, 400 for bytes that are no text, 422 with FastAPI's list for broken JSON.
+ */
+export async function readJson(c: Context): Promise<unknown> {
+  checkContentType(c);
   const bytes = await c.req.arrayBuffer();
   if (bytes.byteLength === 0) return undefined;
   let text: string;
@@ -163,11 +167,7 @@ export function parseBody<S extends z.ZodType>(value: unknown, schema: S): z.out
   );
 }
 
-/**
- * Reads and parses a JSON body as FastAPI does. Throws `ApiError`: 415 for forms and for untyped bodies from
- * browsers, 400 for bytes that are no text, 422 with FastAPI's list for broken JSON, a missing body or wrong fields.
- */
+/** Reads and parses a JSON body as FastAPI does; throws what `readJson` and `parseBody` throw. */
 export async function jsonBody<S extends z.ZodType>(c: Context, schema: S): Promise<z.output<S>> {
-  checkContentType(c);
   return parseBody(await readJson(c), schema);
 }

@@ -35,6 +35,8 @@ interface Nullability {
 
 interface Range {
   readonly min?: number;
+  /** The limit itself is refused. */
+  readonly above?: number;
   readonly max?: number;
 }
 
@@ -82,9 +84,10 @@ function numberOr(fallback: unknown, problem: Problem, finish: (n: number) => nu
   };
 }
 
-function limited<S extends z.ZodNumber>(schema: S, { min, max }: Range): S {
+function limited<S extends z.ZodNumber>(schema: S, { min, above, max }: Range): S {
   let result = schema;
   if (min !== undefined) result = result.min(min) as S;
+  if (above !== undefined) result = result.gt(above) as S;
   if (max !== undefined) result = result.max(max) as S;
   return result;
 }

@@ -57,10 +57,10 @@ function errorContent(description: string): Json {
   return jsonContent(description, schemaOf(replies.errorResponse, 'output'));
 }
 
-function responsesOf({ response, request, isGeneration }: Operation): Json {
+function responsesOf({ response, request, isGeneration, isPartial }: Operation): Json {
   const responses: Json = {};
   if (response) responses['200'] = jsonContent('Success', schemaOf(response, 'output'));
-  else responses['501'] = errorContent('Has no meaning here; the body says why');
+  if (!response || isPartial) responses['501'] = errorContent('Not here; the body says why');
   responses['415'] = errorContent('A body that is no JSON');
   if (request) {
     responses['400'] = errorContent('A body that is no text');

@@ -14,6 +14,8 @@ export interface Operation {
   readonly query?: readonly { readonly name: string; readonly description: string }[];
   /** A generation: may wait for a tab, and may be refused while there is none. */
   readonly isGeneration?: boolean;
+  /** Answers 501 to a part of what A1111 does there. */
+  readonly isPartial?: boolean;
 }
 
 const nothing = z.null();
@@ -36,6 +38,7 @@ function post(
 
 const sd = (name: string) => `/sdapi/v1/${name}`;
 const generation = { isGeneration: true };
+const partly = { isPartial: true };
 
 /** Every route of this folder; a test keeps it equal to the router's own list. */
 export const OPERATIONS: readonly Operation[] = [
@@ -53,6 +56,27 @@ export const OPERATIONS: readonly Operation[] = [
     request.img2imgRequest,
     generation,
   ),
+  post(sd('png-info'), 'Texts of a picture', reply.pngInfoResponse, request.pngInfoRequest),
+  post(
+    sd('extra-single-image'),
+    'Upscale a picture: only the upscaler None in this version, else 501',
+    reply.extrasSingleImageResponse,
+    request.extrasSingleImageRequest,
+    partly,
+  ),
+  post(
+    sd('extra-batch-images'),
+    'Upscale pictures: only the upscaler None in this version, else 501',
+    reply.extrasBatchImagesResponse,
+    request.extrasBatchImagesRequest,
+    partly,
+  ),
+  {
+    method: 'POST',
+    path: sd('interrogate'),
+    summary: 'Describe a picture: no captioner is loaded.',
+    request: request.interrogateRequest,
+  },
   {
     ...get(sd('progress'), 'How far the running job is', reply.progressResponse),
     query: [{ name: 'skip_current_image', description: 'true: no preview' }],

@@ -4,6 +4,7 @@ import { catalogRoutes } from './catalog-routes.ts';
 import { docsRoutes } from './docs-routes.ts';
 import { handleErrors, notFound } from './errors.ts';
 import { generationRoutes } from './generation-routes.ts';
+import { imageRoutes } from './image-routes.ts';
 import { optionsRoutes } from './options-routes.ts';
 import { apiPathOf } from './paths.ts';
 import { progressRoutes } from './progress-routes.ts';
@@ -36,6 +37,7 @@ export function a1111Routes(services: BridgeServices, settings: A1111Settings = 
   app.notFound(notFound);
   const resources = [
     generationRoutes(services, settings),
+    imageRoutes(),
     optionsRoutes(services, settings),
     progressRoutes(services),
     catalogRoutes(services),

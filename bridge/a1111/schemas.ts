@@ -126,7 +126,7 @@ const extrasFields = {
   gfpgan_visibility: field.float(0, unit),
   codeformer_visibility: field.float(0, unit),
   codeformer_weight: field.float(0, unit),
-  upscaling_resize: field.float(2, { min: 0, max: 64 }),
+  upscaling_resize: field.float(2, { above: 0, max: 64 }),
   upscaling_resize_w: field.integer(512, { min: 1, max: 16_384 }),
   upscaling_resize_h: field.integer(512, { min: 1, max: 16_384 }),
   upscaling_crop: field.boolean(true),

@@ -35,7 +35,6 @@ describe('the table of fields', () => {
     mask: png,
     initial_noise_multiplier: 1.5,
     latent_mask: png,
-    infotext: 'Steps: 1',
   };
 
   it('covers every field that is mentioned', () => {

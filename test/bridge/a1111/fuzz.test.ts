@@ -2,7 +2,11 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { OPERATIONS } from '../../../bridge/a1111/operations.ts';
 import { OPTIONS } from '../../../bridge/a1111/option-table.ts';
-import { img2imgRequest, txt2imgRequest } from '../../../bridge/a1111/schemas.ts';
+import {
+  extrasSingleImageRequest,
+  img2imgRequest,
+  txt2imgRequest,
+} from '../../../bridge/a1111/schemas.ts';
 import { makePng, pngChunk } from './fake-services.ts';
 import { createServer } from './helpers.ts';
 
@@ -69,6 +73,12 @@ const BODIES: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
       typeof body === 'object' && body !== null ? { init_images: [image], ...body } : body,
     ),
   '/sdapi/v1/options': bodyOf(optionKeys),
+  '/sdapi/v1/png-info': fc.record({ image: fc.oneof(brokenImage, brokenImage, value) }),
+  '/sdapi/v1/extra-single-image': fc
+    .tuple(bodyOf(Object.keys(extrasSingleImageRequest.shape)), brokenImage)
+    .map(([body, image]) =>
+      typeof body === 'object' && body !== null ? { image, ...body } : body,
+    ),
 };
 
 /** Bodies that are hardly JSON. */

@@ -464,3 +464,52 @@ describe('white space while waiting', () => {
     expect(await response.json()).toMatchObject({ detail: 'The graphics card was reset.' });
   });
 });
+
+describe('infotext', () => {
+  const infotext = [
+    'a lake, <lora:x:1>',
+    'Negative prompt: fog',
+    'Steps: 33, Sampler: DPM++ 2M SDE, Schedule type: Karras, CFG scale: 4.5, Seed: 77, Size: 640x384, Model hash: abababab'.concat(
+      'ab, Model: two, Variation seed: 5, Variation seed strength: 0.25, Clip skip: 2, ENSD: 31337, RNG: CPU',
+    ),
+  ].join('\n');
+  const models = [listing('one'), listing('two')];
+  const hashes = { two: 'ab'.repeat(32) };
+
+  it('fills what the request leaves out, settings and checkpoint too', async () => {
+    const { params } = await createServer({ models, hashes }).generate({ infotext });
+    expect(params).toMatchObject({
+      prompt: 'a lake, <lora:x:1>',
+      negativePrompt: 'fog',
+      steps: 33,
+      sampler: 'DPM++ 2M SDE',
+      scheduler: 'karras',
+      guidanceScale: 4.5,
+      seed: 77,
+      subseed: 5,
+      subseedStrength: 0.25,
+      width: 640,
+      height: 384,
+      clipSkip: 2,
+      etaNoiseSeedDelta: 31337,
+      randnSource: 'cpu',
+      checkpoint: 'two',
+      notes: [],
+    });
+  });
+
+  it('never replaces what the request says', async () => {
+    const { params } = await createServer({ models, hashes }).generate({
+      infotext,
+      prompt: 'a hill',
+      seed: 1,
+      override_settings: { CLIP_stop_at_last_layers: 3 },
+    });
+    expect(params).toMatchObject({ prompt: 'a hill', seed: 1, steps: 33, clipSkip: 3 });
+  });
+
+  it('without parameters is a prompt', async () => {
+    const { params } = await createServer().generate({ infotext: 'just a hill' });
+    expect(params).toMatchObject({ prompt: 'just a hill', steps: 50 });
+  });
+});

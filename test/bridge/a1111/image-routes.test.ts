@@ -1,0 +1,147 @@
+import { deflateSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import { writeExifText } from '../../../protocol/exif-text.ts';
+import { makePng, makePngWithInfotext, pngChunk } from './fake-services.ts';
+import { createServer, type ImagesReply } from './helpers.ts';
+
+const INFOTEXT =
+  'a café, 1girl\nNegative prompt: blurry\nSteps: 20, Sampler: Euler a, CFG scale: 7.0, Seed: 5, Size: 512x768';
+/** The smallest JPEG that has a frame and ends. */
+const JPEG = Buffer.from(
+  'ffd8ffe000104a46494600010100000100010000ffc0000b080010002001011100ffda0008010100003f00ffd9',
+  'hex',
+);
+
+async function pngInfo(image: unknown) {
+  const response = await createServer().post('/sdapi/v1/png-info', { image });
+  return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+}
+
+describe('[S2] png-info', () => {
+  it('reads the infotext of the pictures that txt2img answers with', async () => {
+    const server = createServer();
+    const { reply, info } = await server.generate({ prompt: 'ein Käse', seed: 9 });
+    const response = await server.post('/sdapi/v1/png-info', {
+      image: `data:image/png;base64,${reply.images[0]}`,
+    });
+    const body = (await response.json()) as Record<string, unknown>;
+    expect(Object.keys(body)).toEqual(['info', 'items', 'parameters']);
+    expect(body.info).toBe(info.infotexts[0]);
+    expect(body.parameters).toMatchObject({ Prompt: 'ein Käse', Seed: '9', Sampler: 'Euler' });
+  });
+
+  it.each([INFOTEXT, `猫 ${INFOTEXT}`])('takes the infotext apart', async (infotext) => {
+    const { body } = await pngInfo(makePngWithInfotext(8, 8, infotext).toString('base64'));
+    expect(body.info).toBe(infotext);
+    expect(body.parameters).toMatchObject({
+      'Negative prompt': 'blurry',
+      Steps: '20',
+      'Size-1': '512',
+      'Size-2': '768',
+    });
+  });
+
+  it('reads the EXIF comment of a JPEG', async () => {
+    const { body } = await pngInfo(Buffer.from(writeExifText(JPEG, INFOTEXT)).toString('base64'));
+    expect(body.info).toBe(INFOTEXT);
+  });
+
+  it('reads NovelAI’s pictures as A1111 does', async () => {
+    const comment = { steps: 28, sampler: 'k_euler_ancestral', scale: 11, seed: 77, uc: 'bad' };
+    const texts = { Software: 'NovelAI', Description: 'a fox', Comment: JSON.stringify(comment) };
+    const chunks = Object.entries(texts).map(([key, text]) =>
+      pngChunk('tEXt', Buffer.from(`${key}\0${text}`, 'latin1')),
+    );
+    const { body } = await pngInfo(makePng(64, 32, chunks).toString('base64'));
+    expect(body.info).toBe(
+      'a fox\nNegative prompt: bad\nSteps: 28, Sampler: Euler a, CFG scale: 11, Seed: 77, Size: 64x32, Clip skip: 2, ENSD: 31337',
+    );
+    expect(body.items).toEqual(texts);
+  });
+
+  it('a picture without texts, and no picture at all, give blank info', async () => {
+    for (const image of [makePng(8, 8).toString('base64'), '', '  ']) {
+      expect((await pngInfo(image)).body).toMatchObject({ info: '', items: {} });
+    }
+  });
+
+  it('a text that inflates too far is refused', async () => {
+    const bomb = Buffer.concat([Buffer.from('x\0\0'), deflateSync(Buffer.alloc(64 << 20))]);
+    const { status, body } = await pngInfo(
+      makePng(8, 8, [pngChunk('zTXt', bomb)]).toString('base64'),
+    );
+    expect(status).toBe(422);
+    expect(body.detail).toContain('text');
+  });
+
+  it.each([
+    ['nothing', undefined, 'field required'],
+    ['null', null, 'none is not an allowed value'],
+  ])('%s is 422', async (_name, image, msg) => {
+    const { status, body } = await pngInfo(image);
+    expect(status).toBe(422);
+    expect(body.detail).toMatchObject([{ loc: ['body', 'image'], msg }]);
+  });
+});
+
+describe('extras', () => {
+  const image = makePng(8, 8).toString('base64');
+  const ask = async (route: string, body: object) => {
+    const response = await createServer().post(`/sdapi/v1/${route}`, body);
+    return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+  };
+
+  it('without an upscaler the picture comes back as it was, texts and all', async () => {
+    const single = await ask('extra-single-image', { image, upscaler_1: 'None' });
+    expect(single).toEqual({ status: 200, body: { html_info: '<p></p>', image } });
+    const batch = await ask('extra-batch-images', {
+      imageList: [{ data: `data:image/png;base64,${image}`, name: 'a.png' }],
+    });
+    expect(batch).toEqual({ status: 200, body: { html_info: '<p></p>', images: [image] } });
+  });
+
+  it('an unknown upscaler is 422 by A1111’s words, a known one 501 with a sentence', async () => {
+    const unknown = await ask('extra-single-image', { image, upscaler_1: 'ESRGAN_4x' });
+    expect(unknown).toMatchObject({
+      status: 422,
+      body: { detail: 'could not find upscaler named ESRGAN_4x' },
+    });
+    expect((await ask('extra-single-image', { image, upscaler_1: 'Lanczos' })).status).toBe(501);
+    expect((await ask('extra-single-image', { image, gfpgan_visibility: 1 })).status).toBe(501);
+  });
+
+  it.each([
+    [{ image, resize_mode: 2 }, 'resize_mode'],
+    [{ image, gfpgan_visibility: 1.5 }, 'gfpgan_visibility'],
+    [{ image, upscaling_resize: 0 }, 'upscaling_resize'],
+    [{ image, upscaling_resize_w: 0 }, 'upscaling_resize_w'],
+  ])('%j is out of range', async (body, field) => {
+    const answer = await ask('extra-single-image', body);
+    expect(answer.status).toBe(422);
+    expect(answer.body.detail).toMatchObject([{ loc: ['body', field] }]);
+  });
+
+  it('a picture that is none is refused', async () => {
+    expect((await ask('extra-single-image', { image: '' })).status).toBe(422);
+    expect((await ask('extra-batch-images', {})).status).toBe(422);
+    const entry = { imageList: [{ data: 'x' }] };
+    expect((await ask('extra-batch-images', entry)).body.detail).toMatchObject([
+      { loc: ['body', 'imageList', 0, 'name'], msg: 'field required' },
+    ]);
+  });
+});
+
+describe('interrogate', () => {
+  it('says that no captioner is loaded', async () => {
+    const image = makePng(8, 8).toString('base64');
+    const server = createServer();
+    const response = await server.post('/sdapi/v1/interrogate', { image, model: 'clip' });
+    expect(response.status).toBe(501);
+    expect(((await response.json()) as ImagesReply & { detail: string }).detail).toContain(
+      'caption',
+    );
+    const unknown = await server.post('/sdapi/v1/interrogate', { image, model: 'other' });
+    expect(unknown.status).toBe(404);
+    expect(await unknown.json()).toMatchObject({ detail: 'Model not found' });
+  });
+});
