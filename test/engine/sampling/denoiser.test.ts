@@ -1,11 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import {
-  createCfgDenoiser,
   guidanceWeights,
   sigmaCoefficients,
   skipsUncond,
   timestepCoefficients,
-  type UnetPass,
 } from '../../../web/engine/sampling/denoiser.ts';
 import { createFloat32Math } from '../../../web/engine/sampling/float32-math.ts';
 import { createLcmSchedule } from '../../../web/engine/sampling/lcm-schedule.ts';
@@ -73,86 +71,6 @@ describe('scaling around the UNet', () => {
 });
 
 describe('guidance', () => {
-  const x = Float32Array.of(1, -2, 0.5);
-  const conds = [Float32Array.of(0.1, 0.2, 0.3), Float32Array.of(-1, 0, 1)];
-  const uncond = Float32Array.of(0.5, 0.25, -0.5);
-  const coefficients = { inputScale: 1, timestep: 0, skip: 0.5, output: -2 };
-  const unet: UnetPass<Float32Array> = async () => ({ conds, uncond });
-  const base = { math, coefficientsAt: () => coefficients, unet, totalCalls: 10 };
-
-  it('adds weight times scale of each difference to the negative prediction', async () => {
-    const denoise = createCfgDenoiser({ ...base, condWeights: [1, 0.5], guidanceScale: 7 });
-    const { guided, uncond: own } = await denoise(x, 3);
-    const denoisedOf = (output: Float32Array, i: number) => 0.5 * x[i]! - 2 * output[i]!;
-    const want = [0, 1, 2].map((i) => {
-      const negative = denoisedOf(uncond, i);
-      const [a, b] = [denoisedOf(conds[0]!, i) - negative, denoisedOf(conds[1]!, i) - negative];
-      return negative + 7 * a + 3.5 * b;
-    });
-    expectClose(guided, want, 1e-6);
-    expectClose(
-      own!,
-      [0, 1, 2].map((i) => denoisedOf(uncond, i)),
-      1e-6,
-    );
-  });
-
-  it('takes the first part for the negative prompt where that is skipped', async () => {
-    const asked: boolean[] = [];
-    const denoise = createCfgDenoiser({
-      ...base,
-      condWeights: [1],
-      guidanceScale: 7,
-      skipping: { sMinUncond: 1 },
-      unet: async ({ hasUncond }) => {
-        asked.push(hasUncond);
-        return { conds: [conds[0]!], uncond: hasUncond ? uncond : null };
-      },
-    });
-    await denoise(x, 0.5);
-    const { guided, uncond: own } = await denoise(x, 0.5);
-    expect(asked).toEqual([true, false]);
-    const want = [0, 1, 2].map((i) => 0.5 * x[i]! - 2 * conds[0]![i]!);
-    expectClose(guided, want, 1e-6);
-    expect(own).toBeNull();
-  });
-
-  it('counts the calls and hands the coefficients on', async () => {
-    const seen: unknown[] = [];
-    const denoise = createCfgDenoiser({
-      ...base,
-      condWeights: [1],
-      guidanceScale: 7,
-      unet: async ({ call, coefficients: given }) => {
-        seen.push([call, given]);
-        return { conds: [conds[0]!], uncond };
-      },
-    });
-    for (const level of [9, 5]) await denoise(x, level);
-    expect(seen).toEqual([
-      [0, coefficients],
-      [1, coefficients],
-    ]);
-  });
-
-  it('puts the known part back before or after', async () => {
-    const blend = async (latents: Float32Array) => latents.map((value) => value + 100);
-    const options = { ...base, condWeights: [1, 1], guidanceScale: 1 };
-    const plain = (await createCfgDenoiser(options)(x, 1)).guided;
-    const after = createCfgDenoiser({ ...options, blendKnown: { when: 'after', blend } });
-    expectClose(
-      (await after(x, 1)).guided,
-      [...plain].map((value) => value + 100),
-      1e-6,
-    );
-    const before = createCfgDenoiser({ ...options, blendKnown: { when: 'before', blend } });
-    expectClose(
-      (await before(x, 1)).guided,
-      [...plain].map((value) => value + 50),
-      1e-6,
-    );
-  });
-
   it('has weights that add up to 1', () => {
     const weights = guidanceWeights([1, 0.5, -0.25], 7.5);
     expect(weights.conds).toEqual([7.5, 3.75, -1.875]);

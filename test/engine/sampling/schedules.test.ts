@@ -5,6 +5,7 @@ import { createLcmSchedule } from '../../../web/engine/sampling/lcm-schedule.ts'
 import {
   createNoiseSchedule,
   type NoiseSchedule,
+  noiseScheduleOf,
 } from '../../../web/engine/sampling/noise-schedule.ts';
 import {
   betaCumulative,
@@ -71,7 +72,8 @@ const SCHEDULES: Record<ModelName, NoiseSchedule> = {
   default: plain,
   sdxl: plain,
   zero_terminal_snr: createNoiseSchedule({ zeroTerminalSnr: true }),
-  downcast: createNoiseSchedule({ downcastAlphas: true }),
+  // The vectors took the alphas back to float32 before they asked for sigmas; a job does not (pipeline-latents.test.ts).
+  downcast: noiseScheduleOf(createNoiseSchedule({ downcastAlphas: true }).alphasCumprod),
 };
 
 function sigmaTolerance(scheduler: string, model: ModelName): number {
@@ -167,7 +169,7 @@ describe('schedulers', () => {
     expect(timesteps).toEqual(row.timesteps);
   });
 
-  it.each([0, -1, 2.5, Number.NaN])('refuse %s steps', (steps) => {
+  it.each([-1, 2.5, Number.NaN])('refuse %s steps', (steps) => {
     const choice = { schedule: plain, sampler: 'Euler', scheduler: 'karras' } as const;
     expect(() => computeSigmas({ ...choice, steps })).toThrow(/Steps must be a whole number/);
     expect(() => computeTimesteps({ trainSteps: 1000, steps })).toThrow(/Steps must be/);

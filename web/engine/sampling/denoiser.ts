@@ -1,5 +1,5 @@
 import { at } from './indexing.ts';
-import type { LatentMath } from './latent-math.ts';
+import type { InfotextExtras } from './infotext-extras.ts';
 import type { NoiseSchedule } from './noise-schedule.ts';
 
 /**
@@ -119,85 +119,37 @@ export interface UncondSkipping {
   readonly skipEarly?: number;
 }
 
-/** Whether a call of the model leaves the negative prompt out. `totalCalls` counts second-order samplers twice. */
-export function skipsUncond(
-  { sMinUncond = 0, isEveryCall = false, skipEarly = 0 }: UncondSkipping,
-  { call, totalCalls, level }: { call: number; totalCalls: number; level: number },
-): boolean {
-  if (skipEarly !== 0 && call / totalCalls <= skipEarly) return true;
-  return (call % 2 === 1 || isEveryCall) && sMinUncond > 0 && level < sMinUncond;
-}
+/** Why a call of the model leaves the negative prompt out. */
+export type SkipReason = 'early' | 'below-sigma';
 
-/** The raw UNet over the parts of a prompt: one output a part, and the negative prompt's where it is asked for. */
-export type UnetPass<T> = (request: {
-  readonly x: T;
-  readonly coefficients: ModelCoefficients;
-  /** Number of this call, from 0: which entry of a prompt schedule is in force. */
+/** A call of the model within its run; `totalCalls` counts the steps of second-order samplers twice. */
+export interface ModelCall {
   readonly call: number;
-  readonly hasUncond: boolean;
-}) => Promise<{ conds: readonly T[]; uncond: T | null }>;
-
-export interface CfgDenoiserOptions<T> {
-  readonly math: LatentMath<T>;
-  readonly coefficientsAt: CoefficientsAt;
-  readonly unet: UnetPass<T>;
-  /** Weight of each of a prompt's AND parts. */
-  readonly condWeights: readonly number[];
-  readonly guidanceScale: number;
-  readonly skipping?: UncondSkipping;
   readonly totalCalls: number;
-  /**
-   * Inpainting: puts the known part of the picture back. The sigma samplers do so with the denoised latents, the
-   * timestep samplers with `x` before the model sees it.
-   */
-  readonly blendKnown?: { readonly when: 'before' | 'after'; blend(latents: T): Promise<T> };
+  /** Its sigma, or its timestep. */
+  readonly level: number;
 }
 
-/** Guided prediction and its unconditional part, both at the scale that the sampler wants. */
-export interface GuidedPrediction<T> {
-  readonly guided: T;
-  /** null where the call went without the negative prompt. */
-  readonly uncond: T | null;
+/** Why a call leaves the negative prompt out; null where it doesn't. */
+export function skipReason(
+  { sMinUncond = 0, isEveryCall = false, skipEarly = 0 }: UncondSkipping,
+  { call, totalCalls, level }: ModelCall,
+): SkipReason | null {
+  if (skipEarly !== 0 && call / totalCalls <= skipEarly) return 'early';
+  const isItsTurn = call % 2 === 1 || isEveryCall;
+  return isItsTurn && sMinUncond > 0 && level < sMinUncond ? 'below-sigma' : null;
 }
 
-/**
- * The model as samplers see it: input scaling, one UNet pass, output scaling and guidance in one sum. Scaling after
- * guidance equals A1111's order, since the weights of guidance add up to 1.
- */
-export function createCfgDenoiser<T>({
-  math,
-  coefficientsAt,
-  unet,
-  condWeights,
-  guidanceScale,
-  skipping = {},
-  totalCalls,
-  blendKnown,
-}: CfgDenoiserOptions<T>): (x: T, level: number) => Promise<GuidedPrediction<T>> {
-  let calls = 0;
-  return async (given, level) => {
-    const call = calls++;
-    const x = blendKnown?.when === 'before' ? await blendKnown.blend(given) : given;
-    const coefficients = coefficientsAt(level);
-    const hasUncond = !skipsUncond(skipping, { call, totalCalls, level });
-    const output = await unet({ x, coefficients, call, hasUncond });
-    // Without its own pass the negative prompt is taken to predict what the first part does.
-    const uncond = output.uncond ?? at(output.conds, 0);
-    const weights = guidanceWeights(condWeights, guidanceScale);
-    const combined = await math.combine([
-      [coefficients.skip, x],
-      [coefficients.output * weights.uncond, uncond],
-      ...output.conds.map((cond, i) => [coefficients.output * at(weights.conds, i), cond] as const),
-    ]);
-    const guided = blendKnown?.when === 'after' ? await blendKnown.blend(combined) : combined;
-    return {
-      guided,
-      uncond:
-        output.uncond &&
-        (await math.combine([
-          [coefficients.skip, x],
-          [coefficients.output, output.uncond],
-        ])),
-    };
-  };
+/** Whether a call leaves the negative prompt out. */
+export function skipsUncond(skipping: UncondSkipping, call: ModelCall): boolean {
+  return skipReason(skipping, call) !== null;
+}
+
+/** What a run's infotext says once a call of it has skipped the negative prompt, in A1111's labels. */
+export function skippingInfotext(
+  { sMinUncond = 0, isEveryCall = false, skipEarly = 0 }: UncondSkipping,
+  reason: SkipReason,
+): InfotextExtras {
+  if (reason === 'early') return { 'Skip Early CFG': skipEarly };
+  return { NGMS: sMinUncond, ...(isEveryCall ? { 'NGMS all steps': true } : {}) };
 }

@@ -15,15 +15,14 @@ export function linspace(start: number, end: number, count: number): number[] {
   );
 }
 
-/** torch's linspace, whose steps and values are float32. */
+/** torch's linspace: float32 steps, counted from both ends, each value rounded once. */
 export function linspaceFloat32(start: number, end: number, count: number): number[] {
   const { fround } = Math;
   if (count === 1) return [fround(start)];
   const [first, last] = [fround(start), fround(end)];
   const step = fround(fround(last - first) / (count - 1));
+  const halfway = Math.floor(count / 2);
   return Array.from({ length: count }, (_, i) =>
-    i < count / 2
-      ? fround(first + fround(step * i))
-      : fround(last - fround(step * (count - 1 - i))),
+    fround(i < halfway ? first + step * i : last - step * (count - 1 - i)),
   );
 }

@@ -1,6 +1,7 @@
 import { GenerationError } from '../../../protocol/errors.ts';
 import { roundToHalf } from './half.ts';
 import { at } from './indexing.ts';
+import type { InfotextExtras } from './infotext-extras.ts';
 
 /** How a checkpoint was trained to see noise: the fields of a diffusers scheduler config that decide it. */
 export interface NoiseScheduleOptions {
@@ -53,7 +54,19 @@ export function createNoiseSchedule({
   });
   if (downcastAlphas) alphas = alphas.map(roundToHalf);
   if (zeroTerminalSnr) alphas = rescaleToZeroTerminalSnr(alphas);
-  return noiseScheduleOf(alphas);
+  // A1111 keeps what it has downcast in half precision, and with it the sigmas.
+  return noiseScheduleOf(alphas, downcastAlphas ? roundToHalf : Math.fround);
+}
+
+/** What settings of the noise schedule add to the infotext, in A1111's labels. */
+export function noiseScheduleInfotext({
+  zeroTerminalSnr = false,
+  downcastAlphas = false,
+}: NoiseScheduleOptions): InfotextExtras {
+  return {
+    ...(downcastAlphas ? { 'Downcast alphas_cumprod': true } : {}),
+    ...(zeroTerminalSnr ? { 'Noise Schedule': 'Zero Terminal SNR' } : {}),
+  };
 }
 
 function trainingBetas(
@@ -99,18 +112,31 @@ function rescaleToZeroTerminalSnr(alphas: Float32Array): Float32Array<ArrayBuffe
   return rescaled;
 }
 
-/** The noise schedule that given cumulative products make; float32 like k-diffusion's `DiscreteSchedule`. */
-export function noiseScheduleOf(alphasCumprod: Float32Array): NoiseSchedule {
+/**
+ * Two sigmas are as near as each other where their distances in log sigma differ by less than float32's logarithm is
+ * off; then the lower timestep is taken. (LCM with an odd number of steps asks for such a middle.)
+ */
+const TIE = 2e-7;
+
+/**
+ * The noise schedule that given cumulative products make, as k-diffusion's `DiscreteSchedule` has it.
+ *
+ * @param round precision in which the sigmas are kept
+ */
+export function noiseScheduleOf(
+  alphasCumprod: Float32Array,
+  round: (value: number) => number = Math.fround,
+): NoiseSchedule {
   const { fround } = Math;
-  const sigmas = alphasCumprod.map((alpha) => Math.sqrt(fround(fround(1 - alpha) / alpha)));
-  const logSigmas = sigmas.map(Math.log);
+  const sigmas = alphasCumprod.map((alpha) => round(Math.sqrt(round(round(1 - alpha) / alpha))));
+  const logSigmas = sigmas.map((sigma) => round(Math.log(sigma)));
   const last = sigmas.length - 1;
 
   function nearest(logSigma: number): number {
+    const distanceTo = (i: number) => Math.abs(logSigma - at(logSigmas, i));
     let best = 0;
     for (let i = 1; i <= last; i++) {
-      if (Math.abs(logSigma - at(logSigmas, i)) < Math.abs(logSigma - at(logSigmas, best)))
-        best = i;
+      if (distanceTo(i) < distanceTo(best) - TIE) best = i;
     }
     return best;
   }

@@ -1,6 +1,7 @@
 import { type SamplerName, type SchedulerName, samplerInfo } from '../../../protocol/samplers.ts';
-import { img2imgSigmas, img2imgSteps } from './img2img-steps.ts';
+import { type Img2imgSteps, img2imgSigmas, img2imgSteps } from './img2img-steps.ts';
 import { at } from './indexing.ts';
+import type { InfotextExtras } from './infotext-extras.ts';
 import type { StartMix } from './latents.ts';
 import type { NoiseSchedule } from './noise-schedule.ts';
 import {
@@ -14,9 +15,9 @@ import type { UniPcOptions } from './samplers/timestep-sampler.ts';
 import {
   computeSigmas,
   computeTimesteps,
-  type InfotextExtras,
   type SchedulerSettings,
 } from './schedulers/compute-sigmas.ts';
+import { assertSteps } from './schedulers/curves.ts';
 
 /** A1111's settings that have a say in sampling. */
 export interface SamplingSettings extends SchedulerSettings {
@@ -50,6 +51,8 @@ export interface SamplingRequest {
   readonly sTmin?: number;
   readonly sTmax?: number;
   readonly sNoise?: number;
+  /** img2img: scales the start noise; null or 1 leaves it. */
+  readonly initialNoiseMultiplier?: number | null;
   readonly isSdxl?: boolean;
   readonly settings?: Partial<SamplingSettings>;
 }
@@ -59,8 +62,8 @@ interface PlanBase {
   readonly start: StartMix;
   /** Steps that progress counts; DPM adaptive may make another number. */
   readonly steps: number;
-  /** Model calls that prompt schedules count over: twice the steps for second-order samplers. */
-  readonly promptSteps: number;
+  /** Model calls as A1111 counts them for "Skip early CFG": twice the steps for second-order samplers. */
+  readonly totalCalls: number;
   /** What the choice adds to the infotext, in A1111's order. */
   readonly infotext: InfotextExtras;
 }
@@ -86,27 +89,46 @@ export interface TimestepPlan extends PlanBase {
 
 export type SamplingPlan = SigmaPlan | TimestepPlan;
 
-/** Settles what a job's sampling does, as A1111's samplers settle it before they start. */
+/**
+ * Settles what a job's sampling does, as A1111's samplers settle it before they start.
+ *
+ * @throws GenerationError `invalid-request` where steps or strength make no schedule
+ */
 export function createSamplingPlan(
   request: SamplingRequest,
   schedule: NoiseSchedule,
 ): SamplingPlan {
+  assertSteps(request.steps, { min: 1 });
   return isTimestepSampler(request.sampler)
     ? createTimestepPlan(request.sampler, request, schedule)
     : createSigmaPlan(request.sampler, request, schedule);
 }
 
-/** Steps of the schedule and the start in it; txt2img uses all. */
-function scheduleSteps({
+/** Steps of the schedule and the start in it; null in txt2img, which uses all of it. */
+function img2imgStepsOf({
   mode,
   steps,
   denoisingStrength = 0.75,
   givenSteps = null,
   settings = {},
-}: SamplingRequest): { scheduleSteps: number; tEnc: number } | null {
+}: SamplingRequest): Img2imgSteps | null {
   if (mode === 'txt2img') return null;
   const hasExactSteps = settings.img2imgFixSteps ?? false;
   return img2imgSteps({ steps, denoisingStrength, givenSteps, hasExactSteps });
+}
+
+/** How img2img starts: the picture and the noise at the schedule's levels, changed by the noise settings. */
+function img2imgStart(
+  signal: number,
+  noise: number,
+  { settings = {}, initialNoiseMultiplier }: SamplingRequest,
+  infotext: InfotextExtras,
+): StartMix {
+  const multiplier = initialNoiseMultiplier ?? 1;
+  const extra = settings.img2imgExtraNoise ?? 0;
+  if (multiplier !== 1) infotext['Noise multiplier'] = multiplier;
+  if (extra > 0) infotext['Extra noise'] = extra;
+  return { signal, noise: (noise + extra * signal) * multiplier };
 }
 
 function createSigmaPlan(
@@ -115,7 +137,7 @@ function createSigmaPlan(
   schedule: NoiseSchedule,
 ): SigmaPlan {
   const { settings = {}, isSdxl = false, scheduler } = request;
-  const img2img = scheduleSteps(request);
+  const img2img = img2imgStepsOf(request);
   const whole = computeSigmas({
     schedule,
     sampler,
@@ -127,33 +149,42 @@ function createSigmaPlan(
   const infotext = { ...whole.infotext };
   const cut = img2img ? img2imgSigmas(whole.sigmas, img2img) : whole.sigmas;
   const first = at(cut, 0);
-  let start: StartMix;
-  if (img2img) {
-    const extra = settings.img2imgExtraNoise ?? 0;
-    if (extra > 0) infotext['Extra noise'] = extra;
-    start = { signal: 1, noise: first + extra };
-  } else if (settings.sgmNoiseMultiplier) {
-    infotext['SGM noise multiplier'] = true;
-    start = { signal: 0, noise: Math.sqrt(1 + first ** 2) };
-  } else {
-    start = { signal: 0, noise: first };
-  }
+  const start = img2img
+    ? img2imgStart(1, first, request, infotext)
+    : txt2imgStart(first, settings.sgmNoiseMultiplier ?? false, infotext);
   const options = {
     ...sigmaOptions(sampler, request, infotext),
     ...(sampler === 'DPM fast' ? { modelCalls: img2img ? cut.length - 1 : request.steps } : {}),
   };
   const steps = img2img ? img2img.tEnc + 1 : request.steps;
-  const positive = whole.sigmas.filter((sigma) => sigma > 0);
   return {
     kind: 'sigma',
     sampler,
     sigmas: solverEnds(sampler, cut, schedule, img2img !== null) ?? cut,
-    sigmaRange: { min: Math.min(...positive), max: Math.max(...positive) },
+    sigmaRange: positiveRange(whole.sigmas),
     start,
     steps,
-    promptSteps: samplerInfo(sampler).isSecondOrder ? steps * 2 : steps,
+    totalCalls: samplerInfo(sampler).isSecondOrder ? steps * 2 : steps,
     options,
     infotext,
+  };
+}
+
+function txt2imgStart(
+  sigma: number,
+  isSgmNoiseMultiplier: boolean,
+  infotext: InfotextExtras,
+): StartMix {
+  if (!isSgmNoiseMultiplier) return { signal: 0, noise: sigma };
+  infotext['SGM noise multiplier'] = true;
+  return { signal: 0, noise: Math.sqrt(1 + sigma ** 2) };
+}
+
+function positiveRange(sigmas: readonly number[]): { min: number; max: number } {
+  const positive = sigmas.filter((sigma) => sigma > 0);
+  return {
+    min: positive.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY),
+    max: positive.reduce((a, b) => Math.max(a, b), 0),
   };
 }
 
@@ -168,6 +199,7 @@ function solverEnds(
   isImg2img: boolean,
 ): number[] | null {
   if (sampler !== 'DPM fast' && sampler !== 'DPM adaptive') return null;
+  if (cut.length < 2) return null;
   return isImg2img ? [at(cut, 0), at(cut, cut.length - 2)] : [sigmaMax, sigmaMin];
 }
 
@@ -229,7 +261,7 @@ function createTimestepPlan(
   { alphasCumprod }: NoiseSchedule,
 ): TimestepPlan {
   const { settings = {} } = request;
-  const img2img = scheduleSteps(request);
+  const img2img = img2imgStepsOf(request);
   const whole = computeTimesteps({
     trainSteps: alphasCumprod.length,
     steps: img2img?.scheduleSteps ?? request.steps,
@@ -239,10 +271,8 @@ function createTimestepPlan(
   let start: StartMix = { signal: 0, noise: 1 };
   let { timesteps } = whole;
   if (img2img) {
-    const alpha = at(alphasCumprod, at(timesteps, img2img.tEnc));
-    const extra = settings.img2imgExtraNoise ?? 0;
-    if (extra > 0) infotext['Extra noise'] = extra;
-    start = { signal: Math.sqrt(alpha), noise: Math.sqrt(1 - alpha) + extra * Math.sqrt(alpha) };
+    const alpha = timesteps.length > 0 ? at(alphasCumprod, at(timesteps, img2img.tEnc)) : 1;
+    start = img2imgStart(Math.sqrt(alpha), Math.sqrt(1 - alpha), request, infotext);
     timesteps = timesteps.slice(0, img2img.tEnc);
   }
   const hasEta = sampler === 'DDIM' || sampler === 'DDIM CFG++';
@@ -255,7 +285,7 @@ function createTimestepPlan(
     timesteps,
     start,
     steps,
-    promptSteps: samplerInfo(sampler).isSecondOrder ? steps * 2 : steps,
+    totalCalls: samplerInfo(sampler).isSecondOrder ? steps * 2 : steps,
     options: { eta, uniPc: settings.uniPc ?? {}, isImg2img: img2img !== null },
     infotext,
   };

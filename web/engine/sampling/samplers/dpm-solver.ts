@@ -1,9 +1,7 @@
-import { at, linspace } from '../indexing.ts';
-import { addNoise, ancestralStep, type SamplerRun } from './sampler.ts';
+import { at, linspaceFloat32 } from '../indexing.ts';
+import { addNoise, ancestralStep, type SamplerRun, sigmaOf, timeOf } from './sampler.ts';
 
 /** DPM-Solver, Lu et al., arXiv:2206.00927, over t = -log sigma: orders one to three, and the two drivers of k-diffusion. */
-
-const sigmaOf = (t: number) => Math.exp(-t);
 
 /** Noise that the model sees in `x`, (x - denoised) / sigma. */
 async function epsilon<T>(
@@ -41,7 +39,7 @@ async function epsilonAhead<T>(
   { x, eps, t, tNext }: SolverStep<T>,
   r: number,
 ): Promise<T> {
-  const tAhead = t + r * (tNext - t);
+  const tAhead = Math.fround(t + Math.fround(r * (tNext - t)));
   const ahead = await solverStep1(run, { x, eps, t, tNext: tAhead });
   return (await epsilon(run, ahead, tAhead)).eps;
 }
@@ -70,7 +68,7 @@ async function solverStep3<T>(
   const { math } = run;
   const h = tNext - t;
   const [r1, r2] = [1 / 3, 2 / 3];
-  const t2 = t + r2 * h;
+  const t2 = Math.fround(t + Math.fround(r2 * h));
   const scale2 = sigmaOf(t2) * Math.expm1(r2 * h);
   const slope2 = sigmaOf(t2) * (r2 / r1) * (Math.expm1(r2 * h) / (r2 * h) - 1);
   const u2 = await math.combine([
@@ -97,8 +95,10 @@ function splitStep(
 ): { tDown: number; sigmaUp: number } {
   if (eta === 0) return { tDown: tNext, sigmaUp: 0 };
   const { sigmaDown } = ancestralStep(sigmaOf(t), sigmaOf(tNext), eta);
-  const tDown = Math.min(tEnd, -Math.log(sigmaDown));
-  return { tDown, sigmaUp: Math.sqrt(sigmaOf(tNext) ** 2 - sigmaOf(tDown) ** 2) };
+  const tDown = Math.min(tEnd, timeOf(sigmaDown));
+  const { fround } = Math;
+  const variance = fround(fround(sigmaOf(tNext) ** 2) - fround(sigmaOf(tDown) ** 2));
+  return { tDown, sigmaUp: Math.sqrt(variance) };
 }
 
 /** Orders of the steps that spend exactly `calls` model calls (DPM-Solver, section 3.4, "fast"). */
@@ -112,7 +112,7 @@ function fastOrders(calls: number): number[] {
 function timeSpan(sigmas: readonly number[]): { tStart: number; tEnd: number } {
   const last = at(sigmas, sigmas.length - 1);
   const end = last > 0 ? last : at(sigmas, sigmas.length - 2);
-  return { tStart: -Math.log(at(sigmas, 0)), tEnd: -Math.log(end) };
+  return { tStart: timeOf(at(sigmas, 0)), tEnd: timeOf(end) };
 }
 
 /**
@@ -129,7 +129,7 @@ export async function sampleDpmFast<T>(
   // A single level leaves nothing to step over (A1111 fails here): the estimate is the picture.
   if (tEnd <= tStart) return run.denoiser(start, at(sigmas, 0));
   const orders = fastOrders(calls);
-  const times = linspace(tStart, tEnd, orders.length + 1);
+  const times = linspaceFloat32(tStart, tEnd, orders.length + 1);
   let x = start;
   for (const [step, order] of orders.entries()) {
     const [t, tNext] = [at(times, step), at(times, step + 1)];
@@ -207,7 +207,7 @@ export async function sampleDpmAdaptive<T>(
   let x = start;
   let lastLow = start;
   for (let step = 0; t < tEnd - 1e-5; step++) {
-    const tNext = Math.min(tEnd, t + control.h);
+    const tNext = Math.min(tEnd, Math.fround(t + control.h));
     const { tDown, sigmaUp } = splitStep(t, tNext, tEnd, eta);
     const { eps, denoised } = await epsilon(run, x, t);
     const move = { x, eps, t, tNext: tDown };

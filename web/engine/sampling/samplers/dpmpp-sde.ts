@@ -4,7 +4,9 @@ import {
   eulerStep,
   midpointSigma,
   type SamplerRun,
+  sigmaOf,
   sigmaSteps,
+  timeOf,
 } from './sampler.ts';
 
 /** DPM-Solver++(2S) as a stochastic differential equation, with the half step at the middle of log sigma (k-diffusion). */
@@ -22,14 +24,16 @@ export async function sampleDpmppSde<T>(
       x = await eulerStep(math, x, denoised, sigma, sigmaNext);
     } else {
       const sigmaMiddle = midpointSigma(sigma, sigmaNext);
-      const toMiddle = ancestralStep(sigma, sigmaMiddle, run.eta);
-      let middle = await eulerStep(math, x, denoised, sigma, toMiddle.sigmaDown);
-      middle = await addNoise(run, middle, run.sNoise * toMiddle.sigmaUp, sigma, sigmaMiddle);
+      // The noise is asked for at the sigmas that come back from t, which are not quite those of the schedule.
+      const [from, to] = [sigmaOf(timeOf(sigma)), sigmaOf(timeOf(sigmaNext))];
+      const toMiddle = ancestralStep(from, sigmaMiddle, run.eta);
+      let middle = await eulerStep(math, x, denoised, from, toMiddle.sigmaDown);
+      middle = await addNoise(run, middle, run.sNoise * toMiddle.sigmaUp, from, sigmaMiddle);
       // With the half step in the middle the two estimates get weights 1 - 1/(2r) = 0 and 1/(2r) = 1.
       const denoisedMiddle = await run.denoiser(middle, sigmaMiddle);
-      const { sigmaDown, sigmaUp } = ancestralStep(sigma, sigmaNext, run.eta);
-      x = await eulerStep(math, x, denoisedMiddle, sigma, sigmaDown);
-      x = await addNoise(run, x, run.sNoise * sigmaUp, sigma, sigmaNext);
+      const { sigmaDown, sigmaUp } = ancestralStep(from, to, run.eta);
+      x = await eulerStep(math, x, denoisedMiddle, from, sigmaDown);
+      x = await addNoise(run, x, run.sNoise * sigmaUp, from, to);
     }
     math.keepOnly([x]);
   }

@@ -144,6 +144,8 @@ export async function runSigmaSampler<T>(
     ...controls
   }: RunControls<T> & { denoiser: Denoiser<T>; options?: SigmaRunOptions },
 ): Promise<T> {
+  controls.signal?.throwIfAborted();
+  if (sigmas.length < 2) return x;
   const run: SamplerRun<T> = {
     math: controls.math,
     noise: controls.noise,
@@ -156,7 +158,6 @@ export async function runSigmaSampler<T>(
     modelCalls: options.modelCalls ?? sigmas.length - 1,
     report: createReport(controls),
   };
-  controls.signal?.throwIfAborted();
   return untilStopped(SIGMA_SAMPLERS[name](x, sigmas, run));
 }
 

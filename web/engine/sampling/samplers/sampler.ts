@@ -120,7 +120,17 @@ export async function churn<T>(
   return { x: await addNoise(run, x, scale, sigma, sigmaHat), sigmaHat };
 }
 
-/** The geometric mean of two sigmas: the middle of a step in log sigma. */
-export function midpointSigma(a: number, b: number): number {
-  return Math.exp((Math.log(a) + Math.log(b)) / 2);
+/** Time of a sigma in the solvers that step in t = -log sigma, and back; float32 as in k-diffusion. */
+export const timeOf = (sigma: number) => -Math.fround(Math.log(sigma));
+export const sigmaOf = (t: number) => Math.fround(Math.exp(-t));
+
+/**
+ * The sigma at the middle of a step in log sigma. Rounded where k-diffusion's float32 rounds: a Brownian tree tells
+ * times apart that differ in the sixth decimal.
+ */
+export function midpointSigma(sigma: number, sigmaNext: number): number {
+  const { fround } = Math;
+  const t = timeOf(sigma);
+  const h = fround(timeOf(sigmaNext) - t);
+  return sigmaOf(fround(t + h / 2));
 }

@@ -5,6 +5,7 @@ import {
   samplerInfo,
   schedulerLabel,
 } from '../../../../protocol/samplers.ts';
+import type { InfotextExtras } from '../infotext-extras.ts';
 import { createLcmSchedule } from '../lcm-schedule.ts';
 import type { NoiseSchedule } from '../noise-schedule.ts';
 import {
@@ -45,25 +46,6 @@ export const SCHEDULER_DEFAULTS: SchedulerSettings = {
   betaDistBeta: 0.6,
 };
 
-/** What a choice adds to a job's infotext: A1111's labels, in its order. Booleans are written `True`. */
-export type InfotextExtras = Record<string, string | number | boolean>;
-
-/** An infotext number that A1111 types as float and so writes with a point: `7.0`. */
-export const FLOAT_INFOTEXT_KEYS: ReadonlySet<string> = new Set([
-  'Schedule min sigma',
-  'Schedule max sigma',
-  'Schedule rho',
-  'Beta schedule alpha',
-  'Beta schedule beta',
-  'Eta',
-  'Eta DDIM',
-  'Sigma churn',
-  'Sigma tmin',
-  'Sigma tmax',
-  'Sigma noise',
-  'Extra noise',
-]);
-
 export interface ComputedSigmas {
   /** Noise levels, falling; one more than the steps. */
   readonly sigmas: number[];
@@ -81,9 +63,9 @@ export function resolveScheduler(sampler: SamplerName, scheduler: SchedulerName)
  * The sigmas of a job, as A1111's `get_sigmas` makes them.
  *
  * @param schedule the checkpoint's; the LCM sampler's sparser one is derived here
- * @param steps number of steps, from 1
+ * @param steps number of steps; 0 gives the end alone
  * @param isSdxl Align Your Steps has a table of its own for SDXL
- * @throws GenerationError `invalid-request` where steps are no whole number from 1
+ * @throws GenerationError `invalid-request` where steps are no whole number from 0
  */
 export function computeSigmas({
   schedule: fullSchedule,
@@ -111,6 +93,7 @@ export function computeSigmas({
   const steps = givenSteps + (isDiscarding ? 1 : 0);
   const schedule = sampler === 'LCM' ? createLcmSchedule(fullSchedule) : fullSchedule;
   const resolved = resolveScheduler(sampler, scheduler);
+  if (givenSteps === 0) return { sigmas: [0], infotext };
   const sigmas =
     resolved === 'automatic'
       ? uniformSigmas(steps, schedule)
@@ -198,7 +181,8 @@ export function computeTimesteps({
   const steps = givenSteps + (alwaysDiscardNextToLastSigma ? 1 : 0);
   const stride = Math.max(Math.floor(trainSteps / steps), 1);
   const timesteps: number[] = [];
-  for (let t = 0; t < trainSteps; t += stride) timesteps.push(Math.min(t + 1, trainSteps - 1));
+  for (let t = 0; t < trainSteps && givenSteps > 0; t += stride)
+    timesteps.push(Math.min(t + 1, trainSteps - 1));
   const infotext: InfotextExtras = alwaysDiscardNextToLastSigma
     ? { 'Discard penultimate sigma': true }
     : {};

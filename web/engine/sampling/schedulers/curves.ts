@@ -74,12 +74,21 @@ export function alignYourStepsSigmas(steps: number, isSdxl: boolean): number[] {
   return [...sigmas.reverse(), 0];
 }
 
-/** Refuses a step count that no schedule has. */
-export function assertSteps(steps: number): void {
-  if (!Number.isInteger(steps) || steps < 1) {
+/** More sigmas than this are no schedule but a mistake: exact steps at a strength of nearly nothing. */
+const MAX_STEPS = 100_000;
+
+/** Refuses a step count that no schedule has. 0 is one for a schedule: exact steps at strength 0 make no step. */
+export function assertSteps(steps: number, { min = 0 }: { min?: 0 | 1 } = {}): void {
+  if (!Number.isInteger(steps) || steps < min) {
     throw new GenerationError(
       'invalid-request',
       `Steps must be a whole number from 1; it is ${steps}.`,
+    );
+  }
+  if (steps > MAX_STEPS) {
+    throw new GenerationError(
+      'invalid-request',
+      `A schedule of ${steps} steps is too long: ask for fewer steps or a higher denoising strength.`,
     );
   }
 }
