@@ -1,10 +1,205 @@
-import type { Engine } from '../shared/engine.ts';
+import type { Catalog, ModelListing } from '../../protocol/catalog.ts';
+import type { EngineActivity, EngineStatus } from '../../protocol/device.ts';
+import { GenerationError } from '../../protocol/errors.ts';
+import type { Engine, GenerationProgress } from '../shared/engine.ts';
 import type { EngineConfig } from '../shared/worker-protocol.ts';
+import { browserAccess, type EngineAccess } from './browser-access.ts';
+import { createCheckpointKeeper } from './checkpoint-keeper.ts';
+import { createEngineDevice } from './engine-device.ts';
+import { createSerialQueue, createWatched } from './listeners.ts';
+import { checkpointSha256 } from './models/cache-key.ts';
+import { defaultCheckpoint, sourceIdentity, toCheckpointInfo } from './models/sources.ts';
+import { type JobFlags, type JobHost, runJob } from './run-job.ts';
 
 /** The engine that does the work; the relay's state is the relay client's own. */
 export interface LocalEngine extends Omit<Engine, 'onRelayStatus'> {
-  /** Lets the engine use the device and load the checkpoint it was started with. */
+  /** Loads the checkpoint that the engine was started with; failures are told in the status. */
   activate(): Promise<void>;
+  /** The sentence to show while another tab of this profile works, null when it is this one's turn. */
+  setWaiting(message: string | null): void;
 }
 
-export declare function createLocalEngine(config: EngineConfig): LocalEngine;
+const IDLE: EngineStatus = {
+  state: 'idle',
+  device: null,
+  checkpoint: null,
+  precision: null,
+  activity: null,
+  message: null,
+};
+
+export function createLocalEngine(
+  config: EngineConfig,
+  access: EngineAccess = browserAccess(config),
+): LocalEngine {
+  const status = createWatched(IDLE);
+  const catalog = createWatched<Catalog>({ checkpoints: [] });
+  const inTurn = createSerialQueue();
+  const keeper = createCheckpointKeeper(config, access);
+  let running: JobFlags | null = null;
+  let blockedMessage: string | null = null;
+  let waitingMessage: string | null = null;
+
+  function update(change: Partial<Omit<EngineStatus, 'state'>>): void {
+    const next = { ...status.value, ...change };
+    status.set({ ...next, state: stateOf(next.activity) });
+  }
+
+  function stateOf(activity: EngineActivity | null): EngineStatus['state'] {
+    if (activity) return activity.kind === 'compile' ? 'compiling' : 'loading';
+    if (running) return 'busy';
+    if (blockedMessage !== null) return 'blocked';
+    return waitingMessage === null ? 'idle' : 'waiting';
+  }
+
+  /** What the status says of the checkpoint in memory, if any. */
+  function loadedFacts() {
+    const { name = null, precision = null } = keeper.current ?? {};
+    return { checkpoint: name, precision, activity: null };
+  }
+
+  const device = createEngineDevice(access.device, {
+    onDevice: (info) => update({ device: info }),
+    onLost(reason) {
+      console.error(`The graphics device was lost: ${reason}`);
+      keeper.forget();
+      update({
+        ...loadedFacts(),
+        message: `The graphics device was lost (${reason}). The next job starts on a fresh one.`,
+      });
+    },
+    onBlocked(message) {
+      blockedMessage = message;
+      update({ message });
+    },
+  });
+
+  async function refreshModels(): Promise<void> {
+    const listings = await access.sources.refresh();
+    const store = await keeper.store();
+    const checkpoints = [];
+    for (const listing of listings) {
+      if (listing.kind !== 'checkpoint') continue;
+      const known = await store.readFingerprint(sourceIdentity(listing));
+      checkpoints.push(toCheckpointInfo(listing, known ? checkpointSha256(known.files) : null));
+    }
+    catalog.set({ checkpoints });
+  }
+
+  const firstRefresh = refreshModels().catch((error: unknown) => {
+    console.error('The list of models could not be made.', error);
+  });
+  void device.probe();
+
+  async function findListing(name: string | null): Promise<ModelListing> {
+    await firstRefresh;
+    const wanted = name ?? keeper.current?.name ?? config.checkpoint;
+    if (wanted === null || wanted === '') return defaultCheckpoint(access.sources);
+    const found = access.sources.find(wanted);
+    if (found) return found;
+    throw new GenerationError(
+      'not-found',
+      `There is no checkpoint "${wanted}". Refresh the list of models, or choose one that is in it.`,
+    );
+  }
+
+  const load: JobHost['load'] = async (name, tell, signal) => {
+    const listing = await findListing(name);
+    const runtime = await device.acquire();
+    const before = keeper.current;
+    try {
+      const onActivity = (activity: EngineActivity) => {
+        update({ activity });
+        tell(activity);
+      };
+      const loaded = await keeper.ensure(listing, { runtime, onActivity, signal });
+      if (loaded !== before) {
+        update({ ...loadedFacts(), message: null });
+        // A checkpoint's hash is known once it was loaded.
+        await refreshModels().catch((error: unknown) => console.warn(error));
+      }
+      return { loaded, runtime };
+    } finally {
+      update(loadedFacts());
+    }
+  };
+
+  const host: JobHost = {
+    access,
+    appVersion: config.appVersion,
+    load,
+    async renewDevice() {
+      keeper.forget();
+      await device.renew();
+    },
+  };
+
+  async function warmUp(name: string, signal: AbortSignal | undefined): Promise<void> {
+    const { loaded } = await load(name, () => {}, signal);
+    update({ activity: { kind: 'load', what: loaded.name, done: 0.5, etaSeconds: null } });
+    try {
+      const { nativeResolution: side } = loaded.model.description;
+      await loaded.model.warmUp({ height: side, width: side });
+    } finally {
+      update({ activity: null });
+    }
+  }
+
+  return {
+    onStatus: status.watch,
+    onCatalog: catalog.watch,
+    refreshModels,
+    loadCheckpoint: (name, { signal } = {}) => inTurn(() => warmUp(name, signal), signal),
+    unloadCheckpoint: () =>
+      inTurn(async () => {
+        await keeper.unload();
+        update(loadedFacts());
+      }),
+    async activate() {
+      await firstRefresh;
+      const { checkpoint } = config;
+      if (checkpoint === null) return;
+      await inTurn(() => warmUp(checkpoint, undefined)).catch((error: unknown) => {
+        update({ message: error instanceof Error ? error.message : String(error) });
+      });
+    },
+    setWaiting(message) {
+      waitingMessage = message;
+      update({ message });
+    },
+    skip() {
+      if (running) running.isSkipped = true;
+    },
+    interrupt() {
+      if (running) running.isInterrupted = true;
+    },
+    generate: (params, options = {}) =>
+      inTurn(async () => {
+        const flags = { isInterrupted: false, isSkipped: false };
+        running = flags;
+        update({});
+        options.onProgress?.(startProgress(params.batchCount * params.batchSize));
+        try {
+          return await runJob(params, options, flags, host);
+        } finally {
+          running = null;
+          update({ activity: null });
+        }
+      }, options.signal),
+    async close() {
+      await keeper.unload().catch((error: unknown) => console.warn(error));
+      await device.close();
+      (await keeper.store().catch(() => null))?.close();
+    },
+  };
+}
+
+/** Told when a job's turn comes: from then on it can be interrupted. */
+function startProgress(imageCount: number): GenerationProgress {
+  return {
+    stage: 'waiting',
+    ...{ imageIndex: 0, imageCount, step: 0, steps: 0, fraction: 0 },
+    etaSeconds: null,
+    message: 'Starting',
+  };
+}

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { serializeError } from '../../protocol/errors.ts';
 import type { EngineConfig, WorkerMessage, WorkerRequest } from '../shared/worker-protocol.ts';
 import { createLocalEngine, type LocalEngine } from './local-engine.ts';
@@ -6,6 +7,9 @@ import { connectRelay, type RelayClient } from './relay-client.ts';
 /** Entry of the engine worker: wires the page's messages to the engine, and the engine to the relay. */
 
 type Call = Exclude<Extract<WorkerRequest, { id: number }>, { type: 'cancel' }>;
+
+// The page's content security policy forbids the code generation that zod would use.
+z.config({ jitless: true });
 
 let engine: LocalEngine | null = null;
 let relay: RelayClient | null = null;

@@ -1,8 +1,9 @@
+import { concatBytes } from '../../../protocol/bytes.ts';
+import { makePngChunk, PNG_SIGNATURE } from '../../../protocol/png-chunks.ts';
 import type { Pixels } from './pixels.ts';
 
 /** PNG (ISO/IEC 15948), 8 bits a channel, RGB, not interlaced: the same pixels give the same bytes. */
 
-const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const CHANNELS = 3;
 
 /** Encodes pixels without any text; texts are added to the finished file. */
@@ -13,11 +14,11 @@ export async function encodePng(pixels: Pixels): Promise<Uint8Array<ArrayBuffer>
   view.setUint32(4, pixels.height);
   header[8] = 8;
   header[9] = 2;
-  return concat([
-    Uint8Array.from(SIGNATURE),
-    chunk('IHDR', header),
-    chunk('IDAT', await deflate(filterRows(pixels))),
-    chunk('IEND', new Uint8Array(0)),
+  return concatBytes([
+    PNG_SIGNATURE,
+    makePngChunk('IHDR', header),
+    makePngChunk('IDAT', await deflate(filterRows(pixels))),
+    makePngChunk('IEND', new Uint8Array(0)),
   ]);
 }
 
@@ -77,36 +78,4 @@ function predict(filter: number, left: number, up: number, upLeft: number): numb
   ];
   if (toLeft <= toUp && toLeft <= toUpLeft) return left;
   return toUp <= toUpLeft ? up : upLeft;
-}
-
-const CRC_TABLE = Int32Array.from({ length: 256 }, (_, n) => {
-  let c = n;
-  for (let k = 0; k < 8; k++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
-  return c;
-});
-
-function crc32(bytes: Uint8Array): number {
-  let c = -1;
-  for (const byte of bytes) c = (CRC_TABLE[(c ^ byte) & 0xff] as number) ^ (c >>> 8);
-  return ~c >>> 0;
-}
-
-function chunk(type: string, body: Uint8Array): Uint8Array {
-  const out = new Uint8Array(12 + body.length);
-  const view = new DataView(out.buffer);
-  view.setUint32(0, body.length);
-  out.set(new TextEncoder().encode(type), 4);
-  out.set(body, 8);
-  view.setUint32(8 + body.length, crc32(out.subarray(4, 8 + body.length)));
-  return out;
-}
-
-function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    out.set(part, offset);
-    offset += part.length;
-  }
-  return out;
 }

@@ -1,0 +1,130 @@
+import type { ModelListing } from '../../protocol/catalog.ts';
+import type { EngineActivity } from '../../protocol/device.ts';
+import type { ModelDescription, Precision } from '../compiler/model.ts';
+import type { EngineConfig } from '../shared/worker-protocol.ts';
+import type { EngineAccess } from './browser-access.ts';
+import { type CheckpointModel, createCheckpointModel } from './checkpoint-model.ts';
+import { loadCompiled } from './models/checkpoint-loader.ts';
+import type { Manifest } from './models/manifest.ts';
+import type { ModelStore } from './models/model-store.ts';
+import { sourceIdentity } from './models/sources.ts';
+import { type ClipTokenizer, createClipTokenizer, loadClipVocabulary } from './prompt/tokenizer.ts';
+import type { Runtime } from './runtime/runtime.ts';
+
+/** A checkpoint that is ready to make pictures. */
+export interface LoadedCheckpoint {
+  readonly name: string;
+  /** Of the weights that work, the UNet's. */
+  readonly precision: Precision;
+  readonly manifest: Manifest;
+  readonly model: CheckpointModel;
+}
+
+export interface KeepOptions {
+  readonly runtime: Runtime;
+  readonly onActivity: (activity: EngineActivity) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The one checkpoint in memory. */
+export interface CheckpointKeeper {
+  readonly current: LoadedCheckpoint | null;
+  /** The checkpoint of a listing, compiled and loaded where it is not yet; another one leaves first. */
+  ensure(listing: ModelListing, options: KeepOptions): Promise<LoadedCheckpoint>;
+  /** Gives all memory back. */
+  unload(): Promise<void>;
+  /** Drops a checkpoint whose device is gone, with nothing left to release. */
+  forget(): void;
+  store(): Promise<ModelStore>;
+}
+
+/** Weights that may be in memory at once: a 32-bit wasm memory is shared with everything else in it. */
+const WEIGHT_BUDGET_BYTES = { wasm: 1.5 * 2 ** 30, webgpu: 2.5 * 2 ** 30 } as const;
+
+export function createCheckpointKeeper(
+  config: EngineConfig,
+  access: EngineAccess,
+): CheckpointKeeper {
+  let current: LoadedCheckpoint | null = null;
+  let currentIdentity = '';
+  let currentRuntime: Runtime | null = null;
+  let opening: Promise<ModelStore> | null = null;
+
+  function store(): Promise<ModelStore> {
+    opening ??= access.openStore().then(async (opened) => {
+      await opened.removeOrphans();
+      return opened;
+    });
+    return opening;
+  }
+
+  async function tokenizers({ textEncoders, family }: ModelDescription): Promise<ClipTokenizer[]> {
+    const made: ClipTokenizer[] = [];
+    for (const { tokenizer, bosId, eosId, padId, component } of textEncoders) {
+      const { vocab, merges } = tokenizer ?? loadClipVocabulary(await access.loadClipMerges());
+      const isOpenClip = family === 'sd2' || component === 'text_encoder_2';
+      const flavor = isOpenClip ? 'open-clip' : 'clip';
+      made.push(createClipTokenizer({ vocab, merges, bosId, eosId, padId, flavor }));
+    }
+    return made;
+  }
+
+  async function load(
+    listing: ModelListing,
+    { runtime, onActivity, signal }: KeepOptions,
+  ): Promise<LoadedCheckpoint> {
+    const models = await store();
+    const manifest = await loadCompiled(listing, {
+      sources: access.sources,
+      store: models,
+      precision: choosePrecision(config.precision, runtime),
+      runtimeVersion: runtime.version,
+      onActivity,
+      signal,
+    });
+    onActivity({ kind: 'load', what: listing.name, done: 0, etaSeconds: null });
+    const model = createCheckpointModel({
+      runtime,
+      compiled: manifest.model,
+      shardsOf: (component) => models.shards(manifest, component),
+      tokenizers: await tokenizers(manifest.model.description),
+      budgetBytes: WEIGHT_BUDGET_BYTES[runtime.device.provider],
+    });
+    const unet = manifest.model.components.find(({ name }) => name === 'unet');
+    return { name: listing.name, precision: unet?.precision ?? 'fp32', manifest, model };
+  }
+
+  async function unload(): Promise<void> {
+    const leaving = current;
+    current = null;
+    await leaving?.model.release();
+  }
+
+  return {
+    get current() {
+      return current;
+    },
+    async ensure(listing, options) {
+      const identity = sourceIdentity(listing);
+      if (current && identity === currentIdentity && options.runtime === currentRuntime) {
+        return current;
+      }
+      await unload();
+      current = await load(listing, options);
+      currentIdentity = identity;
+      currentRuntime = options.runtime;
+      return current;
+    },
+    unload,
+    forget() {
+      current = null;
+    },
+    store,
+  };
+}
+
+/** Half precision where the device has it: half the memory, and the UNet's sums stay accurate enough. */
+function choosePrecision(wanted: EngineConfig['precision'], { device }: Runtime): Precision {
+  if (wanted !== 'auto') return wanted;
+  return device.hasShaderF16 ? 'fp16' : 'fp32';
+}

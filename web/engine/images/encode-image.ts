@@ -1,0 +1,43 @@
+import { GenerationError } from '../../../protocol/errors.ts';
+import { writeExifText } from '../../../protocol/exif-text.ts';
+import { writePngText } from '../../../protocol/png-text.ts';
+import type { Pixels } from './pixels.ts';
+import { encodePng } from './png.ts';
+
+export type ImageFormat = 'png' | 'jpg' | 'webp';
+
+/** A1111's default quality of JPEG and WebP. */
+const QUALITY = 0.8;
+/** What a JPEG's EXIF segment holds; a longer infotext is cut rather than the picture lost. */
+const MAX_EXIF_CHARACTERS = 32_000;
+
+/** A whole picture file with the infotext where A1111 puts it: a PNG text chunk, or EXIF's user comment. */
+export async function encodeImage(
+  pixels: Pixels,
+  format: ImageFormat,
+  infotext: string,
+): Promise<Uint8Array<ArrayBuffer>> {
+  if (format === 'png') return writePngText(await encodePng(pixels), { parameters: infotext });
+  const bytes = await encodeLossy(pixels, format === 'jpg' ? 'image/jpeg' : 'image/webp');
+  return writeExifText(bytes, infotext.slice(0, MAX_EXIF_CHARACTERS));
+}
+
+async function encodeLossy(pixels: Pixels, type: string): Promise<Uint8Array<ArrayBuffer>> {
+  const { width, height, data } = pixels;
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext('2d', { alpha: false });
+  if (!context) throw new GenerationError('internal', 'This browser gives the worker no canvas.');
+  const rgba = new Uint8ClampedArray(width * height * 4).fill(255);
+  for (let from = 0, to = 0; from < data.length; from += 3, to += 4) {
+    rgba[to] = data[from] as number;
+    rgba[to + 1] = data[from + 1] as number;
+    rgba[to + 2] = data[from + 2] as number;
+  }
+  context.putImageData(new ImageData(rgba, width, height), 0, 0);
+  const blob = await canvas.convertToBlob({ type, quality: QUALITY });
+  // A browser without the encoder quietly makes a PNG.
+  if (blob.type !== type) {
+    throw new GenerationError('unsupported', `This browser writes no ${type}; ask for PNG.`);
+  }
+  return new Uint8Array(await blob.arrayBuffer());
+}

@@ -1,0 +1,132 @@
+import type { ModelListing } from '../../../protocol/catalog.ts';
+import type { EngineActivity } from '../../../protocol/device.ts';
+import { type Checkpoint, openCheckpoint } from '../../compiler/checkpoint.ts';
+import { COMPILER_VERSION, compileCheckpoint } from '../../compiler/compile.ts';
+import type { Precision } from '../../compiler/model.ts';
+import { checkpointSha256, compiledKey, type HashedFile } from './cache-key.ts';
+import { withLock } from './locks.ts';
+import type { Manifest } from './manifest.ts';
+import { type ModelStore, writeLock } from './model-store.ts';
+import { createSha256 } from './sha256.ts';
+import { type ModelSources, sourceIdentity } from './sources.ts';
+
+export interface LoadOptions {
+  readonly sources: ModelSources;
+  readonly store: ModelStore;
+  readonly precision: Precision;
+  readonly runtimeVersion: string;
+  readonly onActivity: (activity: EngineActivity) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Bytes hashed at a time: one read of the source. */
+const HASH_BYTES = 8 * 2 ** 20;
+
+/**
+ * The compiled form of a checkpoint, compiled now if the store does not have it. What the store has
+ * under the same sources is used without reading any of them: the listing's version stands for their
+ * hashes, which were taken when that version was first seen.
+ */
+export async function loadCompiled(listing: ModelListing, options: LoadOptions): Promise<Manifest> {
+  const { store, sources, precision, runtimeVersion, signal } = options;
+  const identity = sourceIdentity(listing);
+  let checkpoint: Checkpoint | null = null;
+  const open = async () => {
+    checkpoint ??= await openCheckpoint(sources.open(listing), signalOption(signal));
+    return checkpoint;
+  };
+  const known = await store.readFingerprint(identity);
+  const files = known?.files ?? (await hashSources(await open(), options));
+  if (!known) await store.writeFingerprint(identity, { files });
+
+  const key = compiledKey({
+    files,
+    precision,
+    compilerVersion: COMPILER_VERSION,
+    runtimeVersion,
+    features: precision === 'fp16' ? ['shader-f16'] : [],
+  });
+  const stored = await store.read(key);
+  if (stored) {
+    await store.touch(key);
+    return stored;
+  }
+  const about = { name: listing.name, sha256: checkpointSha256(files) };
+  return withLock(
+    writeLock(key),
+    // Another tab may have compiled it while this one waited.
+    async () => (await store.read(key)) ?? compile(await open(), key, about, options),
+    signalOption(signal),
+  );
+}
+
+async function compile(
+  checkpoint: Checkpoint,
+  key: string,
+  about: { name: string; sha256: string },
+  { store, precision, onActivity, signal }: LoadOptions,
+): Promise<Manifest> {
+  const writer = store.write(key);
+  const eta = createEta();
+  try {
+    const model = await compileCheckpoint(checkpoint, {
+      precision,
+      sink: writer.sink,
+      onProgress({ component, doneBytes, totalBytes }) {
+        const done = totalBytes > 0 ? doneBytes / totalBytes : 1;
+        onActivity({
+          kind: 'compile',
+          what: `${component} of ${checkpoint.name}`,
+          done,
+          etaSeconds: eta(done),
+        });
+      },
+      ...signalOption(signal),
+    });
+    return await writer.finish(model, about);
+  } catch (error) {
+    await writer.discard();
+    throw error;
+  }
+}
+
+async function hashSources(
+  checkpoint: Checkpoint,
+  { onActivity, signal }: LoadOptions,
+): Promise<HashedFile[]> {
+  const files: HashedFile[] = [];
+  const total = checkpoint.sources.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const eta = createEta();
+  let doneBytes = 0;
+  for (const source of checkpoint.sources) {
+    const hash = createSha256();
+    for (let offset = 0; offset < source.sizeBytes; offset += HASH_BYTES) {
+      const length = Math.min(HASH_BYTES, source.sizeBytes - offset);
+      hash.update(await source.read(offset, length, signalOption(signal)));
+      signal?.throwIfAborted();
+      doneBytes += length;
+      const done = doneBytes / total;
+      onActivity({
+        kind: 'load',
+        what: `checking the files of ${checkpoint.name}`,
+        done,
+        etaSeconds: eta(done),
+      });
+    }
+    files.push({ path: source.path, sha256: hash.digest() });
+  }
+  return files;
+}
+
+function signalOption(signal: AbortSignal | undefined): { signal?: AbortSignal } {
+  return signal ? { signal } : {};
+}
+
+/** Seconds left by the pace so far; null in the first moments, when it would be a guess. */
+function createEta(): (done: number) => number | null {
+  const startedAt = performance.now();
+  return (done) => {
+    const elapsed = (performance.now() - startedAt) / 1000;
+    return done > 0 && elapsed > 0.5 ? elapsed / done - elapsed : null;
+  };
+}

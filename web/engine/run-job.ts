@@ -1,0 +1,152 @@
+import type { EngineActivity } from '../../protocol/device.ts';
+import { GenerationError } from '../../protocol/errors.ts';
+import type { GenerationParams } from '../../protocol/generation.ts';
+import type { GenerationSummary } from '../../protocol/job.ts';
+import type { GeneratedImage, GenerateOptions, GenerationProgress } from '../shared/engine.ts';
+import type { EngineAccess } from './browser-access.ts';
+import type { LoadedCheckpoint } from './checkpoint-keeper.ts';
+import { assertFits } from './device-limits.ts';
+import { extraInfotextParams, type InfotextCheckpoint, jobInfotext } from './job-infotext.ts';
+import { type FinishedPicture, generate, realSize } from './pipeline.ts';
+import type { Runtime } from './runtime/runtime.ts';
+
+/** The job at hand, as `skip` and `interrupt` reach it. */
+export interface JobFlags {
+  isInterrupted: boolean;
+  isSkipped: boolean;
+}
+
+/** What a job needs of the engine around it. */
+export interface JobHost {
+  readonly access: Pick<EngineAccess, 'decodeImage' | 'encodeImage'>;
+  readonly appVersion: string;
+  /** The checkpoint of the job, loaded now if need be. */
+  load(
+    name: string | null,
+    tell: (activity: EngineActivity) => void,
+    signal: AbortSignal | undefined,
+  ): Promise<{ loaded: LoadedCheckpoint; runtime: Runtime }>;
+  /** Drops a device that failed, so that the next `load` opens a fresh one. */
+  renewDevice(): Promise<void>;
+}
+
+const RETRIED = 'The graphics device was lost on the way; the job was made again on a fresh one.';
+
+/** Runs one job to its summary; a job that loses its device is made again, once. */
+export async function runJob(
+  params: GenerationParams,
+  options: GenerateOptions,
+  flags: JobFlags,
+  host: JobHost,
+): Promise<GenerationSummary> {
+  const reported = new Set<number>();
+  const once: GenerateOptions = {
+    ...options,
+    onImage(image) {
+      // The second try makes the same pictures: those already told are not told again.
+      if (reported.has(image.index)) return;
+      reported.add(image.index);
+      options.onImage?.(image);
+    },
+  };
+  try {
+    return await attemptJob(params, once, flags, host);
+  } catch (error) {
+    if (!(error instanceof GenerationError) || error.code !== 'device-lost') throw error;
+    console.error('A job lost its device and is made again.', error);
+    await host.renewDevice();
+    const summary = await attemptJob(params, once, flags, host);
+    return { ...summary, notes: [...summary.notes, RETRIED] };
+  }
+}
+
+async function attemptJob(
+  params: GenerationParams,
+  options: GenerateOptions,
+  flags: JobFlags,
+  host: JobHost,
+): Promise<GenerationSummary> {
+  const startedAt = performance.now();
+  const tell = (activity: EngineActivity) =>
+    options.onProgress?.(loadProgress(activity, params.batchCount * params.batchSize));
+  const { loaded, runtime } = await host.load(params.checkpoint, tell, options.signal);
+  const loadSeconds = secondsSince(startedAt);
+  const before = { ...runtime.counters };
+  const { model, manifest } = loaded;
+  const size = realSize(params, model.description.vaeFactor);
+  assertFits({ ...size, pictures: params.batchSize }, manifest.model, runtime.device);
+
+  const checkpoint = { name: loaded.name, hash: manifest.sha256.slice(0, 10) };
+  const result = await generate({
+    params,
+    model,
+    decodeImage: host.access.decodeImage,
+    finishImage: (picture) => finishImage(params, picture, checkpoint, host),
+    control: {
+      signal: options.signal,
+      onProgress: options.onProgress,
+      onImage: options.onImage,
+      isInterrupted: () => flags.isInterrupted,
+      isSkipped: () => flags.isSkipped,
+      beginBatch() {
+        flags.isSkipped = false;
+      },
+    },
+  });
+  return {
+    interrupted: result.interrupted,
+    width: result.width,
+    height: result.height,
+    checkpoint: checkpoint.name,
+    checkpointHash: checkpoint.hash,
+    clipSkip: params.clipSkip,
+    extraParams: extraInfotextParams(params, result.extraParams),
+    notes: [...params.notes, ...sizeNotes(params, size)],
+    timings: {
+      totalSeconds: secondsSince(startedAt),
+      loadSeconds,
+      encodeSeconds: result.seconds.encode,
+      sampleSeconds: result.seconds.sample,
+      decodeSeconds: result.seconds.decode,
+      runSeconds: runtime.counters.runSeconds - before.runSeconds,
+      readBacks: runtime.counters.readBacks - before.readBacks,
+      uploads: runtime.counters.uploads - before.uploads,
+      uploadedBytes: runtime.counters.uploadedBytes - before.uploadedBytes,
+    },
+  };
+}
+
+async function finishImage(
+  params: GenerationParams,
+  picture: FinishedPicture,
+  checkpoint: InfotextCheckpoint,
+  { access, appVersion }: JobHost,
+): Promise<GeneratedImage> {
+  const { index, pixels, seed, subseed } = picture;
+  const { outputFormat: format, prompt, negativePrompt } = params;
+  const infotext = jobInfotext(params, picture, checkpoint, appVersion);
+  const bytes = await access.encodeImage(pixels, format, infotext);
+  const { width, height } = pixels;
+  return { index, format, bytes, infotext, prompt, negativePrompt, seed, subseed, width, height };
+}
+
+function sizeNotes(params: GenerationParams, size: { width: number; height: number }): string[] {
+  if (params.width === size.width && params.height === size.height) return [];
+  return [
+    `The size ${params.width}×${params.height} was rounded down to ${size.width}×${size.height}, as this checkpoint needs.`,
+  ];
+}
+
+function loadProgress(activity: EngineActivity, imageCount: number): GenerationProgress {
+  const verb = { compile: 'Compiling', download: 'Fetching', load: 'Loading' }[activity.kind];
+  return {
+    stage: activity.kind === 'compile' ? 'compiling' : 'loading',
+    ...{ imageIndex: 0, imageCount, step: 0, steps: 0, fraction: 0 },
+    etaSeconds: activity.etaSeconds,
+    message: `${verb} ${activity.what}, ${Math.floor(activity.done * 100)} %`,
+  };
+}
+
+function secondsSince(startedAt: number): number {
+  return (performance.now() - startedAt) / 1000;
+}
