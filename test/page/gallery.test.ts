@@ -9,7 +9,7 @@ import {
   removePictures,
   stepPicture,
 } from '../../web/page/gallery.ts';
-import { createGalleryStore } from '../../web/page/gallery-store.ts';
+import { createGalleryStore, withChanges } from '../../web/page/gallery-store.ts';
 import type { Picture, PictureInfo } from '../../web/page/picture.ts';
 import { mapShelves } from '../fakes/map-shelves.ts';
 
@@ -76,6 +76,21 @@ describe('gallery store', () => {
     expect(idsOf(state)).toEqual(['b', 'a']);
     expect(state.unreadable.value).toBe(2);
     expect(await store.file('a')).toBeNull();
+  });
+
+  it('tells of every change that succeeded, and of no other', async () => {
+    const shelves = mapShelves();
+    let changes = 0;
+    const store = withChanges(createGalleryStore(shelves), () => {
+      changes += 1;
+    });
+    await store.keep(picture(), null);
+    await store.remove(['a']);
+    expect(changes).toBe(2);
+    shelves.index.refuses = true;
+    await expect(store.keep(picture(), null)).rejects.toThrow();
+    await store.list();
+    expect(changes).toBe(2);
   });
 
   it('leaves nothing behind of a picture that does not fit', async () => {

@@ -85,6 +85,21 @@ export function createGalleryStore({ index, files, thumbs }: GalleryShelves): Ga
   };
 }
 
+/** A store that calls `onChange` after every change, so that other tabs can be told. */
+export function withChanges(store: GalleryStore, onChange: () => void): GalleryStore {
+  return {
+    ...store,
+    async keep(picture, thumb) {
+      await store.keep(picture, thumb);
+      onChange();
+    },
+    async remove(ids) {
+      await store.remove(ids);
+      onChange();
+    },
+  };
+}
+
 function browserShelf(name: string): Shelf {
   // idb-keyval gives every store a database of its own; opened at the first use.
   let store: ReturnType<typeof createStore> | null = null;

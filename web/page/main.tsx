@@ -5,8 +5,14 @@ import { followEngine } from './actions.ts';
 import { readLink } from './deep-link.ts';
 import { createEngineClient } from './engine-client.ts';
 import { loadGallery } from './gallery.ts';
-import { browserShelves, createGalleryStore } from './gallery-store.ts';
+import {
+  browserShelves,
+  createGalleryStore,
+  type GalleryStore,
+  withChanges,
+} from './gallery-store.ts';
 import { ensureIsolation, isolationBrowser } from './isolation.ts';
+import { jobProgressView } from './progress-text.ts';
 import { loadSettings, saveSettings } from './settings.ts';
 import { baseUrlOf, detectServer, engineConfigOf } from './startup.ts';
 import { type AppState, createAppState, setFields } from './state.ts';
@@ -64,6 +70,24 @@ function guardDrops(): void {
   }
 }
 
+/** The gallery of this browser profile, the same in all its tabs. */
+function openGallery(state: AppState): GalleryStore {
+  const channel = new BroadcastChannel('easel-gallery');
+  const store = withChanges(createGalleryStore(browserShelves()), () => channel.postMessage(null));
+  const load = () => void loadGallery(state.gallery, store);
+  channel.addEventListener('message', load);
+  load();
+  return store;
+}
+
+/** The tab's title says how far the job is, for those who look at another tab. */
+function followProgress(state: AppState): void {
+  effect(() => {
+    const percent = state.job.value ? jobProgressView(state.progress.value).percent : null;
+    document.title = percent === null ? t.appName : t.titleWhileRunning(percent);
+  });
+}
+
 async function main(): Promise<void> {
   document.documentElement.lang = language;
   const state = createAppState(loadSettings());
@@ -87,8 +111,8 @@ async function main(): Promise<void> {
   followAddress(state);
   persistSettings(state);
   guardDrops();
-  const galleryStore = createGalleryStore(browserShelves());
-  void loadGallery(state.gallery, galleryStore);
+  followProgress(state);
+  const galleryStore = openGallery(state);
   const context = { state, engine, galleryStore, makeThumb: makeThumbnail };
   render(<App context={context} />, root);
 }

@@ -3,6 +3,7 @@ export const en = {
   appName: 'Easel',
   skipToContent: 'Skip to content',
   starting: 'Opening the studio…',
+  titleWhileRunning: (percent: number) => `${percent} % · Easel`,
   nav: {
     label: 'Views',
     create: 'Create',
@@ -66,6 +67,9 @@ export const en = {
       `Made at ${width} × ${height}: this checkpoint works in coarser blocks.`,
   },
   stage: {
+    begun: 'The picture is being made',
+    finished: (count: number) =>
+      count === 1 ? 'The picture is finished' : `${count} pictures are finished`,
     emptyTitle: 'An empty easel',
     emptyText: 'Describe a picture and press Generate. It is made here, on your own machine.',
     alt: (prompt: string) => (prompt === '' ? 'Picture without a prompt' : prompt),

@@ -1,3 +1,4 @@
+import { t } from '../strings/strings.ts';
 import { CheckpointField } from './checkpoint-field.tsx';
 import { GenerateBar } from './generate-bar.tsx';
 import { InitPictureFields } from './init-picture-fields.tsx';
@@ -11,6 +12,7 @@ import { Stage } from './stage.tsx';
 export function CreateView() {
   return (
     <main class="create" id="content">
+      <h1 class="visually-hidden">{t.nav.create}</h1>
       <div class="create-words">
         <PromptFields />
         <GenerateBar />

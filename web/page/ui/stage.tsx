@@ -1,4 +1,5 @@
 import type { Picture } from '../picture.ts';
+import type { AppState } from '../state.ts';
 import { t } from '../strings/strings.ts';
 import { AddressField } from './address-field.tsx';
 import { useApp } from './context.ts';
@@ -81,6 +82,12 @@ function Canvas() {
   );
 }
 
+/** What a screen reader says when a job begins and ends. */
+function announcement({ job, pictures }: AppState): string {
+  if (job.value) return t.stage.begun;
+  return pictures.value.length > 0 ? t.stage.finished(pictures.value.length) : '';
+}
+
 /** What is made: preview, picture, its facts, and what went wrong. */
 export function Stage() {
   const { state } = useApp();
@@ -89,6 +96,9 @@ export function Stage() {
   const summary = state.summary.value;
   return (
     <section class="stage">
+      <p class="visually-hidden" role="status">
+        {announcement(state)}
+      </p>
       <div class="mat">
         <Canvas />
       </div>
