@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { RELAY_PATH } from '../protocol/relay.ts';
+import { createStyleReader } from './a1111/style-file.ts';
 import { createApp } from './app.ts';
 import { type DataLock, lockDataFolder } from './data-lock.ts';
 import { makePrivateFolder } from './files.ts';
@@ -198,6 +199,7 @@ async function assemble(
       saveImages: options.saveImages,
       optionDefaults: { samples_format: options.outputFormat },
       flags: harmlessFlags(options, options.port),
+      styles: createStyleReader(join(options.dataFolder, 'styles.csv')),
       log: (message) => log.info(message),
     },
     engine: {

@@ -3,6 +3,7 @@ import type { ModelListing } from '../../protocol/catalog.ts';
 import { SAMPLERS, type SamplerInfo, SCHEDULERS } from '../../protocol/samplers.ts';
 import type { BridgeServices } from '../services.ts';
 import { listCheckpoints } from './checkpoints.ts';
+import type { A1111Settings } from './settings.ts';
 
 /** A1111 writes its booleans as Python prints them, in text. */
 function samplerOptions(sampler: SamplerInfo): Record<string, string> {
@@ -62,7 +63,7 @@ function embeddingItem() {
 }
 
 /** Every list that clients fill their menus from, answered from the bridge's own state. */
-export function catalogRoutes({ models }: BridgeServices): Hono {
+export function catalogRoutes({ models }: BridgeServices, settings: A1111Settings): Hono {
   const app = new Hono();
 
   app.get('/sdapi/v1/sd-models', async (c) => {
@@ -87,7 +88,17 @@ export function catalogRoutes({ models }: BridgeServices): Hono {
     const skipped = Object.fromEntries(embeddings.map(({ name }) => [name, embeddingItem()]));
     return c.json({ loaded: {}, skipped });
   });
-  for (const what of ['hypernetworks', 'face-restorers', 'realesrgan-models', 'prompt-styles']) {
+  app.get('/sdapi/v1/prompt-styles', async (c) => {
+    const styles = (await settings.styles?.()) ?? [];
+    return c.json(
+      styles.map(({ name, prompt, negativePrompt }) => ({
+        name,
+        prompt,
+        negative_prompt: negativePrompt,
+      })),
+    );
+  });
+  for (const what of ['hypernetworks', 'face-restorers', 'realesrgan-models']) {
     app.get(`/sdapi/v1/${what}`, (c) => c.json(NONE));
   }
   app.get('/sdapi/v1/scripts', (c) => c.json({ txt2img: NONE, img2img: NONE }));

@@ -6,6 +6,7 @@ import {
   MAX_RANDOM_SEED,
 } from '../../protocol/generation.ts';
 import type { SamplerName } from '../../protocol/samplers.ts';
+import { applyNamedStyles, type PromptStyle } from '../../protocol/styles.ts';
 import { ApiError } from './errors.ts';
 import { inertFieldNotes } from './fields.ts';
 import { readImage } from './image-input.ts';
@@ -21,6 +22,7 @@ export interface ConversionContext {
   readonly checkpoint: string | null;
   /** Substitutions already made. */
   readonly notes: readonly string[];
+  readonly styles?: readonly PromptStyle[];
   /** Draws a seed as A1111 does, 0 to 4294967293. */
   readonly drawSeed?: () => number;
 }
@@ -71,6 +73,17 @@ const NOISE_SOURCES: ReadonlyMap<unknown, GenerationParams['randnSource']> = new
   ['NV', 'nv'],
 ]);
 
+function styleNotes(
+  { styles: names }: Txt2imgRequest | Img2imgRequest,
+  styles: readonly PromptStyle[],
+): string[] {
+  const unknown = (names ?? []).filter((name) => !styles.some((style) => style.name === name));
+  // Clients send "None" for no style.
+  return unknown
+    .filter((name) => name !== 'None')
+    .map((name) => `There is no style "${name.slice(0, 60)}"; it was left out.`);
+}
+
 function scriptNotes(request: Txt2imgRequest | Img2imgRequest): string[] {
   if (request.script_name !== null && request.script_name.toLowerCase() !== 'none') {
     throw new ApiError(422, `Script '${request.script_name.slice(0, 200)}' not found`);
@@ -82,15 +95,18 @@ function scriptNotes(request: Txt2imgRequest | Img2imgRequest): string[] {
 
 function commonParams(
   request: Txt2imgRequest | Img2imgRequest,
-  { options, checkpoint, drawSeed = drawRandomSeed }: ConversionContext,
+  { options, checkpoint, styles = [], drawSeed = drawRandomSeed }: ConversionContext,
 ) {
   const { sampler, scheduler, notes } = chooseSampler(
     request.sampler_name ?? request.sampler ?? (request.sampler_index.trim() || 'Euler'),
     request.scheduler,
   );
   const params = {
-    prompt: request.prompt,
-    negativePrompt: request.negative_prompt,
+    ...applyNamedStyles(
+      { prompt: request.prompt, negativePrompt: request.negative_prompt },
+      request.styles ?? [],
+      styles,
+    ),
     width: request.width,
     height: request.height,
     steps: request.steps,
@@ -116,7 +132,7 @@ function commonParams(
     checkpoint,
     outputFormat: FORMATS.get(options.samples_format) ?? 'png',
   } satisfies GenerationInput;
-  return { params, notes: [...notes, ...scriptNotes(request)] };
+  return { params, notes: [...notes, ...styleNotes(request, styles), ...scriptNotes(request)] };
 }
 
 function finish(

@@ -38,7 +38,10 @@ const MASKS = 'part of inpainting, which this version does not have';
 export const FIELDS: readonly FieldEntry[] = [
   works('prompt', 'at most 100,000 characters'),
   works('negative_prompt', 'at most 100,000 characters'),
-  inert('styles', 'this version keeps no styles', [null]),
+  works(
+    'styles',
+    'names of `styles.csv` in the data folder; unknown ones are left out, and said so',
+  ),
   works('seed', 'drawn here when it is -1, empty or no number'),
   works('subseed', 'drawn here when it is -1, empty or no number'),
   works('subseed_strength', '0 to 1'),

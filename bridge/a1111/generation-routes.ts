@@ -55,19 +55,18 @@ async function runJob<R extends GenerationRequest>(
   onAccepted: (jobId: string) => void,
 ): Promise<ImagesResponse> {
   const overridden = applyOverrides(overridesOf(request), view, services.settings.get());
-  const params = convert(request, overridden);
+  const styles = (await settings.styles?.()) ?? [];
+  const params = convert(request, { ...overridden, styles });
   for (const note of params.notes) settings.log?.(note);
+  const { samples_save: samplesSave } = overridden.options;
+  const isSaving = savesImages(request, { samplesSave }, settings.saveImages);
   const acceptedAt = Date.now();
   const result = await services.jobs.submit(
     {
       params,
       client: clientName(c),
       key: requestKey(c) ?? request.force_task_id,
-      saveImages: savesImages(
-        request,
-        { samplesSave: overridden.options.samples_save },
-        settings.saveImages,
-      ),
+      saveImages: isSaving,
     },
     { signal: c.req.raw.signal, onAccepted },
   );
@@ -75,7 +74,7 @@ async function runJob<R extends GenerationRequest>(
   if (keepsOverrides && Object.keys(overridden.changes).length > 0) {
     await services.settings.set(overridden.changes);
   }
-  return toImagesResponse(request, params, result, acceptedAt);
+  return toImagesResponse(request, params, result, { timestamp: acceptedAt, isSaving });
 }
 
 /** Answers when the job is done, or at the first pause with a body that white space keeps alive. */

@@ -1,5 +1,6 @@
 import { Hono } from 'hono';
 import type { BridgeServices, JobView } from '../services.ts';
+import { clientName } from './client-name.ts';
 import { checkContentType, jsonBody } from './json-body.ts';
 import { readBoolean } from './lenient.ts';
 import { toProgressResponse } from './replies.ts';
@@ -58,7 +59,7 @@ export function progressRoutes(services: BridgeServices): Hono {
 
   app.post('/sdapi/v1/interrupt', (c) => {
     checkContentType(c);
-    jobs.interrupt();
+    jobs.interrupt(undefined, clientName(c));
     return c.json({});
   });
 

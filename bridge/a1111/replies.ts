@@ -1,4 +1,5 @@
 import type { GenerationParams } from '../../protocol/generation.ts';
+import { samplerInfo, schedulerLabel } from '../../protocol/samplers.ts';
 import { EASEL_VERSION } from '../../protocol/version.ts';
 import type { JobResult, JobView, QueueView } from '../services.ts';
 import { FOREIGN_FIELDS, type Img2imgRequest, type Txt2imgRequest } from './schemas.ts';
@@ -46,10 +47,19 @@ function planSeeds({ seed, subseed, subseedStrength, batchSize, batchCount }: Ge
 /** Key under which notes appear among the extra parameters. */
 const NOTES_KEY = 'Easel notes';
 
-function extraParams({ summary }: JobResult): Record<string, unknown> {
-  const params: Record<string, unknown> = { ...summary.extraParams };
-  if (summary.notes.length > 0) params[NOTES_KEY] ??= summary.notes.join(' ');
-  return params;
+/** What A1111 adds while it samples, then what the engine tells, then what was substituted. */
+function extraParams(params: GenerationParams, { summary }: JobResult): Record<string, unknown> {
+  const scheduler =
+    params.scheduler === 'automatic'
+      ? samplerInfo(params.sampler).defaultScheduler
+      : params.scheduler;
+  const extra: Record<string, unknown> = {
+    ...(params.mode === 'img2img' ? { 'Denoising strength': params.denoisingStrength } : {}),
+    ...(scheduler === null ? {} : { 'Schedule type': schedulerLabel(scheduler) }),
+    ...summary.extraParams,
+  };
+  if (summary.notes.length > 0) extra[NOTES_KEY] ??= summary.notes.join(' ');
+  return extra;
 }
 
 /** A1111's `info`, its keys in A1111's order. */
@@ -57,9 +67,10 @@ function describeJob(
   request: Txt2imgRequest | Img2imgRequest,
   params: GenerationParams,
   result: JobResult,
-  timestamp: number,
+  { timestamp, isSaving }: ReplyContext,
 ): Record<string, unknown> {
-  const { summary, images } = result;
+  const { summary, images, savedAs = [] } = result;
+  const hasUnsaved = isSaving && savedAs.includes(null);
   const plan = planSeeds(params);
   const count = plan.seeds.length;
   const first = images[0];
@@ -93,7 +104,7 @@ function describeJob(
     seed_resize_from_w: request.seed_resize_from_w,
     seed_resize_from_h: request.seed_resize_from_h,
     denoising_strength: params.mode === 'img2img' ? params.denoisingStrength : null,
-    extra_generation_params: extraParams(result),
+    extra_generation_params: extraParams(params, result),
     index_of_first_image: 0,
     infotexts: images.map((image) => image.infotext),
     styles: request.styles ?? [],
@@ -101,20 +112,29 @@ function describeJob(
     clip_skip: summary.clipSkip,
     is_using_inpainting_conditioning: false,
     version: `Easel ${EASEL_VERSION}`,
+    ...(hasUnsaved ? { saved: false } : {}),
   };
 }
 
-/** Makes A1111's reply out of a finished job. `timestamp` is when it was accepted, in milliseconds. */
+/** What a reply tells beside the job. */
+export interface ReplyContext {
+  /** When the job was accepted, in milliseconds since the epoch. */
+  readonly timestamp: number;
+  /** Whether the pictures were to be saved; one that could not be is told by `saved: false` in `info`. */
+  readonly isSaving: boolean;
+}
+
+/** Makes A1111's reply out of a finished job. */
 export function toImagesResponse(
   request: Txt2imgRequest | Img2imgRequest,
   params: GenerationParams,
   result: JobResult,
-  timestamp: number,
+  context: ReplyContext,
 ): ImagesResponse {
   return {
     images: request.send_images ? result.images.map((image) => image.data) : [],
     parameters: echo(request),
-    info: JSON.stringify(describeJob(request, params, result, timestamp)),
+    info: JSON.stringify(describeJob(request, params, result, context)),
   };
 }
 

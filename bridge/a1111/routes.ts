@@ -40,7 +40,7 @@ export function a1111Routes(services: BridgeServices, settings: A1111Settings = 
     imageRoutes(),
     optionsRoutes(services, settings),
     progressRoutes(services),
-    catalogRoutes(services),
+    catalogRoutes(services, settings),
     systemRoutes(settings),
     docsRoutes(),
   ];

@@ -27,7 +27,6 @@ describe('the table of fields', () => {
   const png = makePng(8, 8).toString('base64');
   /** For each field that is mentioned in the reply, a value that asks for something. */
   const asking: Readonly<Record<string, unknown>> = {
-    styles: ['one'],
     restore_faces: true,
     tiling: true,
     refiner_checkpoint: 'refiner',

@@ -113,6 +113,8 @@ export interface FakeOptions {
   readonly loaded?: string | null;
   /** Jobs wait to be driven by `step`, `finish` and `fail` instead of finishing at once. */
   readonly isManual?: boolean;
+  /** No picture can be saved, as on a full disk. */
+  readonly isDiskFull?: boolean;
   /** Every submit fails with this. */
   readonly failure?: GenerationError;
   /** Every command to the tabs fails with this. */
@@ -154,7 +156,7 @@ const IDLE_STATUS: EngineStatus = {
   message: null,
 };
 
-function createFakeJobs({ isManual = false, failure }: FakeOptions) {
+function createFakeJobs({ isManual = false, isDiskFull = false, failure }: FakeOptions) {
   const open: FakeJob[] = [];
   const done: FakeJob[] = [];
   const requests: JobRequest[] = [];
@@ -183,6 +185,7 @@ function createFakeJobs({ isManual = false, failure }: FakeOptions) {
     const result: JobResult = {
       jobId: job.view.jobId,
       images: job.images,
+      savedAs: job.images.map(() => (isDiskFull ? null : '/pictures/1.png')),
       summary: {
         interrupted,
         width: params.width,

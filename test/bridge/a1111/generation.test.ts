@@ -134,6 +134,15 @@ describe('what is saved', () => {
   });
 });
 
+describe('a full disk', () => {
+  it('is told in info, and only where saving was wanted', async () => {
+    const server = createServer({ isDiskFull: true });
+    expect((await server.generate({})).info.saved).toBe(false);
+    expect((await server.generate({ do_not_save_samples: true })).info).not.toHaveProperty('saved');
+    expect((await createServer().generate({})).info).not.toHaveProperty('saved');
+  });
+});
+
 describe('A1111’s defaults', () => {
   it('are what an empty body means', async () => {
     const { params, reply } = await createServer().generate({});
@@ -352,11 +361,10 @@ describe('fields without effect', () => {
     const loud = await server.generate({
       restore_faces: true,
       enable_hr: true,
-      styles: ['x'],
       override_settings: { token_merging_ratio: 0.5 },
     });
     const notes = loud.params.notes.join('\n');
-    for (const name of ['restore_faces', 'enable_hr', 'styles', 'token_merging_ratio']) {
+    for (const name of ['restore_faces', 'enable_hr', 'token_merging_ratio']) {
       expect(notes).toContain(name);
     }
     expect(loud.info.extra_generation_params['Easel notes']).toContain('enable_hr');
