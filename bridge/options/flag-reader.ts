@@ -29,14 +29,20 @@ function editDistance(a: string, b: string): number {
   return last[b.length] ?? a.length;
 }
 
+function sharedBeginning(a: string, b: string): number {
+  let length = 0;
+  while (length < a.length && a[length] === b[length]) length += 1;
+  return length;
+}
+
 /** The known spelling nearest to an unknown one. */
 export function nearestFlag(name: string): string {
   let best = 'help';
   let bestDistance = Number.POSITIVE_INFINITY;
   for (const known of BY_NAME.keys()) {
-    // A shared beginning outweighs length: `--out-dir` means `--output-dir`, not `--lora-dir`.
-    const isPrefix = known.startsWith(name) || name.startsWith(known);
-    const distance = editDistance(name, known) - (isPrefix ? 2 : 0);
+    // Among equals the one that begins alike: `--out-dir` means `--output-dir`, not `--vae-dir`.
+    const abbreviates = known.startsWith(name) ? 2 : 0;
+    const distance = editDistance(name, known) - abbreviates - sharedBeginning(name, known) / 10;
     if (distance < bestDistance) [best, bestDistance] = [known, distance];
   }
   return best;
