@@ -126,9 +126,14 @@ function img2imgStart(
 ): StartMix {
   const multiplier = initialNoiseMultiplier ?? 1;
   const extra = settings.img2imgExtraNoise ?? 0;
-  if (multiplier !== 1) infotext['Noise multiplier'] = multiplier;
   if (extra > 0) infotext['Extra noise'] = extra;
   return { signal, noise: (noise + extra * signal) * multiplier };
+}
+
+/** A1111 notes the multiplier before it makes the schedule. */
+function multiplierInfotext({ mode, initialNoiseMultiplier }: SamplingRequest): InfotextExtras {
+  const multiplier = initialNoiseMultiplier ?? 1;
+  return mode === 'img2img' && multiplier !== 1 ? { 'Noise multiplier': multiplier } : {};
 }
 
 function createSigmaPlan(
@@ -146,7 +151,7 @@ function createSigmaPlan(
     isSdxl,
     settings,
   });
-  const infotext = { ...whole.infotext };
+  const infotext = { ...multiplierInfotext(request), ...whole.infotext };
   const cut = img2img ? img2imgSigmas(whole.sigmas, img2img) : whole.sigmas;
   const first = at(cut, 0);
   const start = img2img
@@ -267,7 +272,7 @@ function createTimestepPlan(
     steps: img2img?.scheduleSteps ?? request.steps,
     alwaysDiscardNextToLastSigma: settings.alwaysDiscardNextToLastSigma ?? false,
   });
-  const infotext = { ...whole.infotext };
+  const infotext = { ...multiplierInfotext(request), ...whole.infotext };
   let start: StartMix = { signal: 0, noise: 1 };
   let { timesteps } = whole;
   if (img2img) {

@@ -7,7 +7,7 @@ const TWIST = 0x9908b0df;
 const BLOCK = 16;
 
 /** MT19937 (Matsumoto and Nishimura, 1998): successive unsigned 32-bit words of a 32-bit seed. */
-export function createMt19937(seed: number): () => number {
+function createMt19937(seed: number): () => number {
   const state = new Uint32Array(STATE_WORDS);
   state[0] = seed;
   for (let i = 1; i < STATE_WORDS; i++) {

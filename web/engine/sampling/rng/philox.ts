@@ -12,13 +12,12 @@ const ANGLE_PER_WORD = Math.fround(Math.fround(2.3283064e-10) * Math.fround(6.28
 const HALF_ANGLE = Math.fround(ANGLE_PER_WORD / 2);
 
 /**
- * Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011) in the arrangement of
- * cuRAND: writes the first two result words for counters (call, 0, first..first+count-1, 0) into `words`,
- * two a counter. A product of two 32-bit words is put together from 16-bit halves of one factor.
+ * Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011) in the arrangement of cuRAND:
+ * writes the first two result words of the counters (call, 0, index, 0) into `words`, two an index.
  */
 function philoxWords(seed: number, call: number, words: Uint32Array): void {
-  const keyLow = (seed % TWO_POW_32) >>> 0;
-  const keyHigh = Math.floor(seed / TWO_POW_32) >>> 0;
+  const keyLow = (seed % TWO_POW_32) | 0;
+  const keyHigh = Math.floor(seed / TWO_POW_32) | 0;
   const count = words.length / 2;
   for (let index = 0; index < count; index++) {
     let c0 = call >>> 0;
@@ -30,11 +29,11 @@ function philoxWords(seed: number, call: number, words: Uint32Array): void {
     for (let round = 0; round < ROUNDS; round++) {
       const low0 = Math.imul(c0, MULTIPLIER_0);
       const low1 = Math.imul(c2, MULTIPLIER_1);
-      const high0 = mulHigh(c0, MULTIPLIER_0);
-      const high1 = mulHigh(c2, MULTIPLIER_1);
-      c0 = high1 ^ c1 ^ k0;
+      const high0 = highWord(c0 * MULTIPLIER_0, low0);
+      const high1 = highWord(c2 * MULTIPLIER_1, low1);
+      c0 = (high1 ^ c1 ^ k0) >>> 0;
       c1 = low1;
-      c2 = high0 ^ c3 ^ k1;
+      c2 = (high0 ^ c3 ^ k1) >>> 0;
       c3 = low0;
       k0 = (k0 + KEY_STEP_0) | 0;
       k1 = (k1 + KEY_STEP_1) | 0;
@@ -44,15 +43,12 @@ function philoxWords(seed: number, call: number, words: Uint32Array): void {
   }
 }
 
-/** The high 32 bits of the product of two unsigned 32-bit words. */
-function mulHigh(a: number, b: number): number {
-  const aLow = a & 0xffff;
-  const aHigh = a >>> 16;
-  const bLow = b & 0xffff;
-  const bHigh = b >>> 16;
-  const middle = aHigh * bLow + ((aLow * bLow) >>> 16);
-  const carry = (middle & 0xffff) + aLow * bHigh;
-  return (aHigh * bHigh + Math.floor(middle / 0x10000) + Math.floor(carry / 0x10000)) | 0;
+/**
+ * The high word of a product of two 32-bit words. The double is off by 2^10 at most, so without the low word it rounds
+ * to the right multiple of 2^32.
+ */
+function highWord(product: number, low: number): number {
+  return ((product - (low >>> 0)) / TWO_POW_32 + 0.5) >>> 0;
 }
 
 /**

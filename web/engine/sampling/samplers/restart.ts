@@ -11,7 +11,7 @@ const RESTART_MAX = 2;
  * The moves of a run, with A1111's plan: from 20 steps on nine of them go to one restart, from 36 on a quarter to each
  * of two, with the rest of the schedule made anew as Karras sigmas between the same ends.
  */
-export function restartMoves(given: readonly number[]): (readonly [from: number, to: number])[] {
+function restartMoves(given: readonly number[]): (readonly [from: number, to: number])[] {
   const steps = given.length - 1;
   const pairs = (list: readonly number[]) =>
     list.slice(0, -1).map((from, i) => [from, at(list, i + 1)] as const);

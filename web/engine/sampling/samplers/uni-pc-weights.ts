@@ -92,7 +92,7 @@ function varyingWeights(ratios: readonly number[], h: number): UniPcWeights {
 }
 
 /** Solves a small linear system by Gaussian elimination with partial pivoting. */
-export function solve(matrix: readonly (readonly number[])[], right: readonly number[]): number[] {
+function solve(matrix: readonly (readonly number[])[], right: readonly number[]): number[] {
   const size = right.length;
   const rows = matrix.map((row, i) => [...row, at(right, i)]);
   for (let column = 0; column < size; column++) {

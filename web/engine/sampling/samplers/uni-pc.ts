@@ -45,11 +45,11 @@ export async function sampleUniPc<T>(
   const steps = timesteps.length;
   if (steps === 0) return start;
   const order = Math.min(uniPc.order, steps);
-  const first = run.isImg2img ? at(timesteps, steps - 1) / 1000 + 1 / 1000 : 1;
+  const first = run.isImg2img ? (at(timesteps, steps - 1) + 1) / trainSteps : 1;
   const times = uniPcTimes(uniPc, schedule, first, 1 / trainSteps, steps);
 
   const estimate = async (x: T, time: number): Promise<Estimate<T>> => {
-    const { guided } = await run.predictNoise(x, (time - 1 / trainSteps) * 1000);
+    const { guided } = await run.predictNoise(x, (time - 1 / trainSteps) * trainSteps);
     const { alpha, sigma } = schedule.marginal(time);
     const denoised = await math.combine([
       [1 / alpha, x],
