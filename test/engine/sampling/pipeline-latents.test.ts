@@ -31,8 +31,8 @@ import { expectClose, readVectors } from './vectors.ts';
 
 /**
  * Whole sampling runs of A1111 around its toy network, from seeds to latents. Prompts are not parsed here: the texts
- * of each call are those that the vectors say the network was called with. Masks and hires are tested with the
- * pictures they need.
+ * of each call are those that the vectors say the network was called with. Hires and masks that change pictures are
+ * tested with the pictures they need.
  */
 interface Job {
   name: string;
@@ -62,6 +62,8 @@ interface Job {
     images?: number;
     image?: string;
     mask?: string;
+    inpainting_fill?: number;
+    inpainting_mask_invert?: number;
     enable_hr?: boolean;
     override_settings?: VectorOptions;
   };
@@ -99,7 +101,8 @@ const jobs = vectors.jobs.filter(
   ({ passes, request }) =>
     passes &&
     !request.enable_hr &&
-    !request.mask &&
+    // Masks that A1111's blur and resizing leave as they are, over the picture's own latents.
+    (!request.mask || (request.mask === 'square' && request.inpainting_fill === 1)) &&
     !request.image &&
     // These need A1111's resizing of pictures.
     !(request.images === undefined && request.width !== 64 && 'denoising_strength' in request),
@@ -139,6 +142,19 @@ function textsOfCalls(job: Job): (call: number) => number[] {
     rows = rows.filter((_, i) => i % 2 === 0).map((texts, i) => [...texts, ...rows[2 * i + 1]!]);
   }
   return (call) => rows[Math.min(call, rows.length - 1)]!;
+}
+
+/** Puts the picture back where the mask "square" (16, 16 to 48, 40 pixels) does not let it change. */
+function blendKnown(
+  latents: Float32Array,
+  initLatents: Float32Array,
+  isInverted: boolean,
+): Float32Array {
+  return latents.map((value, i) => {
+    const [x, y] = [i % 8, Math.floor(i / 8) % 8];
+    const isMasked = x >= 2 && x < 6 && y >= 2 && y < 5;
+    return isMasked !== isInverted ? value : initLatents[i % initLatents.length]!;
+  });
 }
 
 /** The weights of a prompt's AND parts. */
@@ -215,7 +231,14 @@ async function runPass(job: Job, pass: number) {
   );
   let calls = 0;
 
-  const predict = async (latents: Float32Array, level: number) => {
+  const isInverted = request.inpainting_mask_invert === 1;
+  const blend = (latents: Float32Array) =>
+    request.mask && initLatents ? blendKnown(latents, initLatents, isInverted) : latents;
+  // The timestep samplers put the picture back before the network sees the latents, the others after.
+  const isBlendedBefore = plan.kind === 'timestep';
+
+  const predict = async (given: Float32Array, level: number) => {
+    const latents = isBlendedBefore ? blend(given) : given;
     const call: ModelCall = { call: calls++, totalCalls: plan.totalCalls, level };
     const reason = skipReason(skipping, call);
     if (reason) skipped.add(reason);
@@ -239,7 +262,7 @@ async function runPass(job: Job, pass: number) {
       [output * shares.uncond, uncond],
       ...conds.map((cond, i) => [output * shares.conds[i]!, cond] as const),
     ]);
-    return { guided, uncond };
+    return { guided: isBlendedBefore ? guided : blend(guided), uncond };
   };
 
   const final =
