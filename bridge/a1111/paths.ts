@@ -1,5 +1,15 @@
 /** Prefixes below which a path is an API path and may be spelled loosely. */
-const API_PREFIXES = ['/sdapi/', '/internal/', '/controlnet/', '/docs', '/openapi.json', '/user'];
+const API_PREFIXES = [
+  '/sdapi/',
+  '/internal/',
+  '/controlnet/',
+  '/v1/',
+  '/docs/',
+  '/openapi.json/',
+  '/user/',
+  '/config/',
+  '/queue/',
+];
 
 /**
  * The path that a loosely spelled API path means: runs of slashes become one, a slash at the end goes,

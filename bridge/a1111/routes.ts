@@ -6,24 +6,11 @@ import { handleErrors, notFound } from './errors.ts';
 import { generationRoutes } from './generation-routes.ts';
 import { imageRoutes } from './image-routes.ts';
 import { optionsRoutes } from './options-routes.ts';
+import { answerOtherMethods } from './other-methods.ts';
 import { apiPathOf } from './paths.ts';
 import { progressRoutes } from './progress-routes.ts';
 import type { A1111Settings } from './settings.ts';
 import { systemRoutes } from './system-routes.ts';
-
-/** Answers a known path asked with another method: 405 as FastAPI, but OPTIONS gets its list with 200. */
-function answerOtherMethods(app: Hono): void {
-  const methods = new Map<string, Set<string>>();
-  for (const { path, method } of app.routes) {
-    if (method === 'ALL') continue;
-    methods.set(path, (methods.get(path) ?? new Set()).add(method));
-  }
-  for (const [path, known] of methods) {
-    const allow = [...known, ...(known.has('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ');
-    app.options(path, (c) => c.body(null, 200, { allow }));
-    app.all(path, (c) => c.json({ detail: 'Method Not Allowed' }, 405, { allow }));
-  }
-}
 
 /**
  * Every route with A1111's names and shapes (`/sdapi/v1/…`, `/internal/…`, `/docs`, `/openapi.json`),
