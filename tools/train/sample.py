@@ -1,0 +1,94 @@
+"""Draws pictures with a trained checkpoint or an exported folder, through diffusers' own scheduler."""
+import argparse
+import os
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, EulerDiscreteScheduler, UNet2DConditionModel
+from PIL import Image, ImageDraw, ImageFont
+from transformers import CLIPTextModel, CLIPTokenizer
+
+CONTEXT = 77
+PROMPTS = (
+    "a red apple, 3d", "pizza", "a cat, masterpiece, best quality", "sun", "a rocket, flat icon", "a blue butterfly", "guitar", "snowman",
+    "a cup of coffee", "a green dragon", "strawberry", "house", "crying face", "trophy", "a tree on a blue background", "octopus",
+    "a purple car", "a yellow star", "heart", "penguin, 3d", "a photo of a dog", "rose", "robot", "a pink balloon",
+    "hamburger", "a red umbrella", "fire", "moon", "crown, 3d", "panda", "castle", "a woman",
+)
+
+
+class Model:
+    """The four parts of an exported folder, ready to draw."""
+
+    def __init__(self, folder):
+        self.text = CLIPTextModel.from_pretrained(os.path.join(folder, "text_encoder"), torch_dtype=torch.float32).eval()
+        self.unet = UNet2DConditionModel.from_pretrained(os.path.join(folder, "unet"), torch_dtype=torch.float32).eval()
+        self.vae = AutoencoderKL.from_pretrained(os.path.join(folder, "vae"), torch_dtype=torch.float32).eval()
+        self.tokenizer = CLIPTokenizer.from_pretrained(os.path.join(folder, "tokenizer"))
+        self.scheduler = EulerDiscreteScheduler.from_pretrained(os.path.join(folder, "scheduler"))
+        for part in (self.unet, self.vae):
+            part.to(memory_format=torch.channels_last)
+
+    def encode(self, prompts):
+        """Context (n, 77, width) of the prompts."""
+        ids = self.tokenizer(list(prompts), padding="max_length", max_length=CONTEXT, truncation=True, return_tensors="pt").input_ids
+        return self.text(ids).last_hidden_state
+
+    @torch.no_grad()
+    def draw(self, prompts, *, negative="", steps=20, scale=5.0, seed=1, width=512, height=512):
+        """uint8 pictures (n, height, width, 3); the n-th uses seed + n."""
+        factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        shape = (self.unet.config.in_channels, height // factor, width // factor)
+        context = torch.cat([self.encode([negative] * len(prompts)), self.encode(prompts)])
+        self.scheduler.set_timesteps(steps)
+        noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seed + n)) for n in range(len(prompts))]
+        latents = torch.stack(noise) * self.scheduler.init_noise_sigma
+        for time in self.scheduler.timesteps:
+            doubled = self.scheduler.scale_model_input(torch.cat([latents, latents]), time)
+            without, having = self.unet(doubled, time, context).sample.chunk(2)
+            latents = self.scheduler.step(without + scale * (having - without), time, latents).prev_sample
+        decoded = [self.vae.decode(part).sample for part in latents.split(4)]
+        pictures = (torch.cat(decoded).clamp(-1, 1) + 1) * 127.5
+        return pictures.round().byte().permute(0, 2, 3, 1).numpy()
+
+
+def sheet(pictures, labels, columns=8, side=144):
+    """A contact sheet with the prompt under every picture."""
+    rows = (len(pictures) + columns - 1) // columns
+    canvas = Image.new("RGB", (columns * (side + 8), rows * (side + 36)), "white")
+    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(11)
+    for n, (picture, label) in enumerate(zip(pictures, labels)):
+        x, y = n % columns * (side + 8) + 4, n // columns * (side + 36) + 4
+        canvas.paste(Image.fromarray(np.ascontiguousarray(picture)).resize((side, side), Image.Resampling.LANCZOS), (x, y))
+        words, lines = label.split(), [""]
+        for word in words:
+            if pen.textlength(f"{lines[-1]} {word}", font) > side:
+                lines.append("")
+            lines[-1] = f"{lines[-1]} {word}".strip()
+        pen.text((x, y + side + 1), "\n".join(lines[:2]), "black", font, spacing=1)
+    return canvas
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, help="exported folder")
+    parser.add_argument("--image", default="sheet.png")
+    parser.add_argument("--prompt", action="append", help="may be given several times; a fixed list without it")
+    parser.add_argument("--negative", default="")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--scale", type=float, default=5.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--width", type=int, default=512)
+    parser.add_argument("--height", type=int, default=512)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    prompts = args.prompt or PROMPTS
+    pictures = Model(args.model).draw(
+        prompts, negative=args.negative, steps=args.steps, scale=args.scale, seed=args.seed, width=args.width, height=args.height,
+    )
+    sheet(pictures, prompts).save(args.image)
+
+
+if __name__ == "__main__":
+    main()
