@@ -1,5 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { ensureIsolation, type IsolationBrowser } from '../../web/page/isolation.ts';
+import {
+  ensureIsolation,
+  type IsolationBrowser,
+  settleServiceWorker,
+} from '../../web/page/isolation.ts';
 
 const SCRIPT = 'https://me.github.io/easel/sw.js';
 
@@ -64,5 +68,39 @@ describe('ensureIsolation', () => {
     await vi.advanceTimersByTimeAsync(5_000);
     expect(await outcome).toBe(false);
     expect(hanging.calls).toEqual([]);
+  });
+});
+
+describe('settleServiceWorker', () => {
+  function fakeContainer() {
+    const calls: string[] = [];
+    const registration = {
+      unregister: async () => calls.push('unregister') > 0,
+    } as unknown as ServiceWorkerRegistration;
+    const container = {
+      register: async () => {
+        calls.push('register');
+        return registration;
+      },
+      getRegistration: async () => registration,
+    };
+    return { calls, container };
+  }
+
+  it('keeps it on a static host and takes it away where a bridge answers', async () => {
+    const { calls, container } = fakeContainer();
+    await settleServiceWorker(container, { scriptUrl: SCRIPT, hasBridge: false });
+    await settleServiceWorker(container, { scriptUrl: SCRIPT, hasBridge: true });
+    expect(calls).toEqual(['register', 'unregister']);
+  });
+
+  it('does without service workers, and where they are refused', async () => {
+    await settleServiceWorker(null, { scriptUrl: SCRIPT, hasBridge: false });
+    const refusing = {
+      register: () => Promise.reject(new DOMException('no', 'SecurityError')),
+      getRegistration: () => Promise.reject(new DOMException('no', 'SecurityError')),
+    };
+    await settleServiceWorker(refusing, { scriptUrl: SCRIPT, hasBridge: false });
+    await settleServiceWorker(refusing, { scriptUrl: SCRIPT, hasBridge: true });
   });
 });

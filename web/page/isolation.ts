@@ -39,6 +39,22 @@ export async function ensureIsolation(
   }
 }
 
+/**
+ * Keeps the service worker where it serves: on a static host, also for the next time without a
+ * network; gone where a bridge answers, whose replies are nobody's to keep.
+ */
+export async function settleServiceWorker(
+  container: Pick<ServiceWorkerContainer, 'register' | 'getRegistration'> | null,
+  { scriptUrl, hasBridge }: { scriptUrl: string; hasBridge: boolean },
+): Promise<void> {
+  try {
+    if (hasBridge) await (await container?.getRegistration(scriptUrl))?.unregister();
+    else await container?.register(scriptUrl);
+  } catch {
+    // Private windows and plain http: the page works without.
+  }
+}
+
 /** The real browser. */
 export function isolationBrowser(): IsolationBrowser {
   let session: Storage | null = null;

@@ -11,7 +11,7 @@ import {
   type GalleryStore,
   withChanges,
 } from './gallery-store.ts';
-import { ensureIsolation, isolationBrowser } from './isolation.ts';
+import { ensureIsolation, isolationBrowser, settleServiceWorker } from './isolation.ts';
 import { jobProgressView } from './progress-text.ts';
 import { loadSettings, saveSettings } from './settings.ts';
 import { baseUrlOf, detectServer, engineConfigOf } from './startup.ts';
@@ -97,11 +97,14 @@ async function main(): Promise<void> {
 
   const baseUrl = baseUrlOf(document.baseURI);
   const server = await detectServer(baseUrl);
-  const needsHeaders = server.kind === 'static';
-  if (needsHeaders && (await ensureIsolation(isolationBrowser(), new URL('sw.js', baseUrl).href))) {
+  const scriptUrl = new URL('sw.js', baseUrl).href;
+  const browser = isolationBrowser();
+  if (server.kind === 'static' && (await ensureIsolation(browser, scriptUrl))) {
     root.textContent = t.starting;
     return;
   }
+  const hasBridge = server.kind !== 'static';
+  void settleServiceWorker(navigator.serviceWorker ?? null, { scriptUrl, hasBridge });
   state.server.value = server.kind;
   state.baseUrl.value = baseUrl;
   const engine = createEngineClient(

@@ -113,9 +113,7 @@ export const en = {
     webgpu: (adapter: string) => `Runs on ${adapter} (WebGPU)`,
     software: (adapter: string) => `Runs on ${adapter}, a software adapter: slow`,
     wasm: (threads: number) =>
-      threads > 1
-        ? `No usable WebGPU adapter: runs on the processor (wasm, ${threads} threads)`
-        : 'No usable WebGPU adapter: runs on the processor (wasm, one thread)',
+      `Runs on the processor (wasm, ${threads > 1 ? `${threads} threads` : 'one thread'}).`,
     wasmShort: 'Processor (wasm)',
     states: {
       idle: 'ready',

@@ -45,15 +45,16 @@ export function BridgeLine() {
       </div>
     );
   }
-  const says = relay.state === 'attached' || relay.message === '' ? '' : ` · ${relay.message}`;
+  // A bridge that is there, or none at all, needs no more words; anything between says why.
+  const isSettled = relay.state === 'attached' || relay.state === 'off';
+  const text = isSettled || relay.message === '' ? t.bridge.states[relay.state] : relay.message;
   return (
     <div class="status-line">
       <span class={`lamp lamp-${RELAY_TONES[relay.state]}`} aria-hidden="true" />
       <p>
         <a class="plain" href="#settings">
-          {t.bridge.states[relay.state]}
+          {text}
         </a>
-        {says && <span class="reason">{says}</span>}
       </p>
     </div>
   );
