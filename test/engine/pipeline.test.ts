@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { GENERATION_DEFAULTS, type GenerationParams } from '../../protocol/generation.ts';
 import { SAMPLERS, SCHEDULERS } from '../../protocol/samplers.ts';
+import { jobInfotext } from '../../web/engine/job-infotext.ts';
 import { type FinishedPicture, generate } from '../../web/engine/pipeline.ts';
 import type { GenerationProgress } from '../../web/shared/engine.ts';
 import { createToyModel } from '../fakes/toy-model.ts';
@@ -23,6 +24,7 @@ interface VectorJob {
   passes: { images: StoredLatents[] }[];
   network_calls: number;
   first_calls: [number, number[]][];
+  infotexts: string[];
   image_sizes: [number, number, string][];
   image_blocks?: string[];
   images?: StoredImage[];
@@ -31,6 +33,8 @@ interface VectorJob {
 const vectors = JSON.parse(
   readFileSync(new URL('../fixtures/vectors/pipeline.json', import.meta.url), 'utf8'),
 ) as { jobs: VectorJob[]; images: Record<string, StoredImage> };
+
+const CHECKPOINT = { name: 'toy-model', hash: '0123456789' };
 
 /** Requests whose fields a generation has; masks, hires and settings of A1111 beyond that are later work. */
 const FIELDS: Readonly<Record<string, (value: never) => Partial<GenerationParams>>> = {
@@ -172,6 +176,9 @@ describe('whole jobs end as in A1111', () => {
       }
     }
     expect(pictures).toHaveLength(job.image_sizes.length);
+    expect(pictures.map((picture) => jobInfotext(params, picture, CHECKPOINT, '0.1.0'))).toEqual(
+      job.infotexts.map((text) => text.replace('Version: v1.10.1', 'Version: Easel 0.1.0')),
+    );
     for (const [index, picture] of pictures.entries()) {
       const whole = job.images?.[index]?.data;
       const bytes = [...Buffer.from(whole ?? job.image_blocks![index]!, 'base64')];

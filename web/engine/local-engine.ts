@@ -108,10 +108,10 @@ export function createLocalEngine(
     const runtime = await device.acquire();
     const before = keeper.current;
     try {
-      const onActivity = (activity: EngineActivity) => {
+      const onActivity = calmly((activity) => {
         update({ activity });
         tell(activity);
-      };
+      });
       const loaded = await keeper.ensure(listing, { runtime, onActivity, signal });
       if (loaded !== before) {
         update({ ...loadedFacts(), message: null });
@@ -201,5 +201,20 @@ function startProgress(imageCount: number): GenerationProgress {
     ...{ imageIndex: 0, imageCount, step: 0, steps: 0, fraction: 0 },
     etaSeconds: null,
     message: 'Starting',
+  };
+}
+
+/** Shortest time between two reports of the same work. */
+const REPORT_MS = 100;
+
+/** Passes reports on at a pace that page and bridge can follow; new work is told at once. */
+function calmly(report: (activity: EngineActivity) => void): (activity: EngineActivity) => void {
+  let last = { key: '', at: 0 };
+  return (activity) => {
+    const key = `${activity.kind} ${activity.what}`;
+    const now = performance.now();
+    if (key === last.key && now - last.at < REPORT_MS) return;
+    last = { key, at: now };
+    report(activity);
   };
 }

@@ -2,7 +2,7 @@ import type { DeviceInfo } from '../../../protocol/device.ts';
 import type { BuiltGraph } from '../../compiler/model.ts';
 import { type DeviceChoice, requestDevice } from './adapter.ts';
 import { bundleFor, loadBundle, type Ort } from './bundle.ts';
-import { createCounters, type RuntimeCounters } from './counters.ts';
+import { createRuntimeClock, type RuntimeCounters } from './counters.ts';
 import { deviceLostError, runtimeError } from './errors.ts';
 import {
   type DeviceTensor,
@@ -73,8 +73,8 @@ export function createRuntime(ort: Ort, info: DeviceInfo, device: GPUDevice | nu
 
 class OrtRuntime implements Runtime {
   readonly device: DeviceInfo;
-  readonly counters = createCounters();
   readonly lost: Promise<string>;
+  readonly #clock = createRuntimeClock();
   readonly #ort: Ort;
   readonly #gpu: GPUDevice | null;
   readonly #sessions = new Set<ModelSession>();
@@ -91,6 +91,10 @@ class OrtRuntime implements Runtime {
           return this.#lostReason;
         })
       : new Promise(() => {});
+  }
+
+  get counters(): RuntimeCounters {
+    return this.#clock.counters;
   }
 
   get version(): string {
@@ -127,7 +131,7 @@ class OrtRuntime implements Runtime {
   }
 
   tensor(values: TensorValues, shape: readonly number[]): DeviceTensor {
-    return new RuntimeTensor(this.#cpuTensor(values, shape), this.counters);
+    return new RuntimeTensor(this.#cpuTensor(values, shape), this.#clock);
   }
 
   upload(values: TensorValues, shape: readonly number[]): DeviceTensor {
@@ -140,10 +144,9 @@ class OrtRuntime implements Runtime {
   }
 
   async settled(): Promise<void> {
-    if (!this.#gpu) return;
-    const startedAt = performance.now();
-    await Promise.race([this.#gpu.queue.onSubmittedWorkDone(), this.lost]);
-    this.counters.runSeconds += (performance.now() - startedAt) / 1000;
+    const gpu = this.#gpu;
+    if (!gpu) return;
+    await this.#clock.time(() => Promise.race([gpu.queue.onSubmittedWorkDone(), this.lost]));
   }
 
   sliceBatch(tensor: DeviceTensor, index: number): DeviceTensor {
@@ -187,7 +190,7 @@ class OrtRuntime implements Runtime {
       download: () => this.#download(buffer, dtype, shape),
       dispose: () => buffer.destroy(),
     });
-    return new RuntimeTensor(tensor, this.counters);
+    return new RuntimeTensor(tensor, this.#clock);
   }
 
   async #download(source: GPUBuffer, dtype: TensorDtype, shape: readonly number[]) {
@@ -224,23 +227,20 @@ class OrtRuntime implements Runtime {
           this.counters.uploadedBytes += inputs[name].size * 4;
         }
       }
-      const startedAt = performance.now();
       try {
-        const outputs = await session.run(inputs);
+        this.counters.runs += 1;
+        const outputs = await this.#clock.time(() => session.run(inputs));
         if (this.#gpu && !isKeptOnGpu) this.counters.readBacks += Object.keys(outputs).length;
         return Object.fromEntries(
           Object.entries(outputs).map(([name, tensor]) => [
             name,
-            new RuntimeTensor(tensor as OrtTensor, this.counters),
+            new RuntimeTensor(tensor as OrtTensor, this.#clock),
           ]),
         );
       } catch (error) {
         // The browser reports the loss a moment after the run that fell victim to it.
         if (this.#gpu) await Promise.race([this.lost, new Promise((r) => setTimeout(r, 50))]);
         throw this.#explain(error, what);
-      } finally {
-        this.counters.runs += 1;
-        this.counters.runSeconds += (performance.now() - startedAt) / 1000;
       }
     };
     const result = this.#runs.then(task);

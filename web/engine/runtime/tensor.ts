@@ -1,5 +1,5 @@
 import type { Ort } from './bundle.ts';
-import type { RuntimeCounters } from './counters.ts';
+import type { RuntimeClock } from './counters.ts';
 
 /** Types that cross the boundary of our graphs: everything is float32 but token ids. */
 export type TensorDtype = 'float32' | 'int32';
@@ -21,12 +21,12 @@ export type OrtTensor = InstanceType<Ort['Tensor']>;
 /** The only implementation of `DeviceTensor` outside tests. */
 export class RuntimeTensor implements DeviceTensor {
   readonly ort: OrtTensor;
-  readonly #counters: RuntimeCounters;
+  readonly #clock: RuntimeClock;
   #isDisposed = false;
 
-  constructor(ort: OrtTensor, counters: RuntimeCounters) {
+  constructor(ort: OrtTensor, clock: RuntimeClock) {
     this.ort = ort;
-    this.#counters = counters;
+    this.#clock = clock;
   }
 
   get dtype(): TensorDtype {
@@ -42,16 +42,9 @@ export class RuntimeTensor implements DeviceTensor {
   }
 
   async read(): Promise<TensorValues> {
-    if (this.location === 'gpu') {
-      const startedAt = performance.now();
-      try {
-        return values(await this.ort.getData(false));
-      } finally {
-        this.#counters.readBacks += 1;
-        this.#counters.runSeconds += (performance.now() - startedAt) / 1000;
-      }
-    }
-    return values(this.ort.data);
+    if (this.location === 'cpu') return values(this.ort.data);
+    this.#clock.counters.readBacks += 1;
+    return values(await this.#clock.time(() => this.ort.getData(false)));
   }
 
   dispose(): void {
