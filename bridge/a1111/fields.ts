@@ -125,6 +125,7 @@ export const FIELDS: readonly FieldEntry[] = [
   works('clip_skip', 'not A1111’s: above 0 it wins over `CLIP_stop_at_last_layers`'),
   works('sampler', 'not A1111’s: read where `sampler_name` is absent'),
   works('hf_model_id', 'SHARK’s: a checkpoint’s name, wins over `override_settings`'),
+  inert('use_stencil', 'SHARK’s ControlNet; not available in this version', [null, 'None']),
 ];
 
 /** Sentences for the fields of a parsed request that ask for something that has no effect here. */

@@ -57,7 +57,8 @@ function errorContent(description: string): Json {
   return jsonContent(description, schemaOf(replies.errorResponse, 'output'));
 }
 
-function responsesOf({ response, request, isGeneration, isPartial }: Operation): Json {
+function responsesOf(operation: Operation): Json {
+  const { response, request, isGeneration, isPartial, notFound } = operation;
   const responses: Json = {};
   if (response) responses['200'] = jsonContent('Success', schemaOf(response, 'output'));
   if (!response || isPartial) responses['501'] = errorContent('Not here; the body says why');
@@ -66,8 +67,8 @@ function responsesOf({ response, request, isGeneration, isPartial }: Operation):
     responses['400'] = errorContent('A body that is no text');
     responses['422'] = jsonContent('Refused', schemaOf(replies.unprocessable, 'output'));
   }
+  if (notFound) responses['404'] = errorContent(notFound);
   if (isGeneration) {
-    responses['404'] = errorContent('Init image not found');
     responses['503'] = errorContent('No engine, or too many jobs; see Retry-After');
   }
   return responses;

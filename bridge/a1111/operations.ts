@@ -16,6 +16,8 @@ export interface Operation {
   readonly isGeneration?: boolean;
   /** Answers 501 to a part of what A1111 does there. */
   readonly isPartial?: boolean;
+  /** A1111's own words for 404. */
+  readonly notFound?: string;
 }
 
 const nothing = z.null();
@@ -38,6 +40,7 @@ function post(
 
 const sd = (name: string) => `/sdapi/v1/${name}`;
 const generation = { isGeneration: true };
+const redraw = { isGeneration: true, notFound: 'Init image not found' };
 const partly = { isPartial: true };
 
 /** Every route of this folder; a test keeps it equal to the router's own list. */
@@ -54,7 +57,7 @@ export const OPERATIONS: readonly Operation[] = [
     'Pictures from a picture and a prompt',
     reply.imageToImageResponse,
     request.img2imgRequest,
-    generation,
+    redraw,
   ),
   post(sd('png-info'), 'Texts of a picture', reply.pngInfoResponse, request.pngInfoRequest),
   post(
@@ -76,6 +79,7 @@ export const OPERATIONS: readonly Operation[] = [
     path: sd('interrogate'),
     summary: 'Describe a picture: no captioner is loaded.',
     request: request.interrogateRequest,
+    notFound: 'Model not found',
   },
   {
     ...get(sd('progress'), 'How far the running job is', reply.progressResponse),

@@ -69,6 +69,7 @@ const foreignFields = {
   clip_skip: field.integerOrNull({ max: 12 }),
   sampler: field.nameOrNull(),
   hf_model_id: field.nameOrNull(),
+  use_stencil: field.nameOrNull(),
 } as const;
 
 export const FOREIGN_FIELDS: readonly string[] = Object.keys(foreignFields);

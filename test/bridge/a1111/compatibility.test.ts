@@ -34,6 +34,7 @@ describe('the table of fields', () => {
     mask: png,
     initial_noise_multiplier: 1.5,
     latent_mask: png,
+    use_stencil: 'canny',
   };
 
   it('covers every field that is mentioned', () => {
