@@ -61,7 +61,7 @@ describe('startGeneration', () => {
     expect(state.pictures.value).toHaveLength(1);
     const [picture] = state.pictures.value;
     expect(picture?.info).toMatchObject({
-      fileName: '090507_a-red-apple_7.png',
+      fileName: '090507_a_red_apple_7.png',
       seed: 7,
       checkpoint: 'easel-tiny',
       sizeBytes: 4,
