@@ -146,7 +146,20 @@ const LIMITS = [
   'maxComputeWorkgroupsPerDimension',
 ] as const satisfies readonly (keyof GPUSupportedLimits)[];
 
-const FEATURES: readonly GPUFeatureName[] = ['shader-f16', 'subgroups'];
+/**
+ * onnxruntime's attention kernel gives wrong numbers on subgroups of 4 lanes (SwiftShader's), and right
+ * ones on any adapter whose device has no subgroups.
+ */
+const MIN_SUBGROUP_SIZE = 8;
+
+function usefulFeatures(adapter: GPUAdapter): GPUFeatureName[] {
+  const features: GPUFeatureName[] = ['shader-f16'];
+  const { subgroupMinSize } = adapter.info;
+  if (subgroupMinSize === undefined || subgroupMinSize >= MIN_SUBGROUP_SIZE) {
+    features.push('subgroups');
+  }
+  return features.filter((feature) => adapter.features.has(feature));
+}
 
 /** Opens the adapter's device with the adapter's own limits: the defaults are made for the weakest. */
 export async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
@@ -154,6 +167,6 @@ export async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
   for (const name of LIMITS) requiredLimits[name] = adapter.limits[name];
   return adapter.requestDevice({
     requiredLimits,
-    requiredFeatures: FEATURES.filter((feature) => adapter.features.has(feature)),
+    requiredFeatures: usefulFeatures(adapter),
   });
 }
