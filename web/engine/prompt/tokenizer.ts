@@ -32,8 +32,8 @@ const SPECIAL_NAMES = {
   'open-clip': ['<start_of_text>', '<end_of_text>'],
 } as const;
 
-// 'ſ folds to 's without regard to case, which the original patterns are.
-const WORDS = `'s|'ſ|'t|'re|'ve|'m|'ll|'d|\\p{L}+|\\p{N}|[^${SPACE}\\p{L}\\p{N}]+`;
+// The original patterns disregard case: 'ſ is an 's, and U+0345, a mark whose capital is a letter, fits nowhere and is lost.
+const WORDS = `'s|'ſ|'t|'re|'ve|'m|'ll|'d|\\p{L}+|\\p{N}|[^${SPACE}\\p{L}\\p{N}\\u0345]+`;
 const BLANKS = new RegExp(`[${SPACE}]+`, 'gu');
 
 /**
