@@ -9,6 +9,7 @@ import type { Logger } from './log.ts';
 import type { FolderModelLibrary } from './models/model-library.ts';
 import { openaiRoutes } from './openai/routes.ts';
 import { type EngineRoutesOptions, engineRoutes } from './routes/engine-routes.ts';
+import { eventRoutes } from './routes/event-routes.ts';
 import { healthRoutes } from './routes/health-routes.ts';
 import { jobRoutes } from './routes/job-routes.ts';
 import { loginRoutes } from './routes/login-routes.ts';
@@ -69,6 +70,7 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
   app.route('/', engineRoutes(deps.engine));
   app.route('/', modelRoutes(deps.library));
   app.route('/', jobRoutes(deps.services.jobs));
+  app.route('/', eventRoutes(deps.services.jobs));
   app.route('/', a1111Routes(deps.services, deps.a1111));
   app.route('/', openaiRoutes(deps.services, deps.a1111));
   app.route('/', staticRoutes(deps.distFolder));

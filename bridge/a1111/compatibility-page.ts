@@ -33,8 +33,12 @@ const DIFFERENCES: readonly (readonly [string, string, string])[] = [
     'the default',
   ],
   ['`denoising_strength` missing with `enable_hr`', '500', '0.75'],
-  ['Client gone while its job waits', 'the job is made', 'the job is dropped'],
-  ['Client gone while its job runs', 'the job is made', 'the job is made and can be fetched'],
+  ['Client gone while its job waits', 'the job is made', 'dropped; made with `--finish-orphans`'],
+  [
+    'Client gone while its job runs',
+    'the job is made',
+    'ended with what exists; made with `--finish-orphans`, and can be fetched',
+  ],
 ];
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -101,6 +105,9 @@ ${table(['Case', 'A1111', 'Easel'], DIFFERENCES)}
 
 * \`X-Easel-Job\` on every generation reply names its job; \`X-Request-Id\` of the request is kept as the client's own key.
   Both fetch the result again for a day.
+* \`GET /easel/v1/jobs/{id}\`, \`/easel/v1/jobs/last\` and \`/easel/v1/jobs?key=…\` answer with a job's pictures, infotexts and seeds.
+* \`GET /easel/v1/events\` sends what happens to jobs as server-sent events named \`job-progress\`, \`job-preview\`,
+  \`job-image\`, \`job-finished\` and \`job-failed\`; with \`?job=ID\` those of one job, until it ends.
 * \`X-Easel-Keep-Alive: 15\` on a generation request sends a space every 15 seconds (1 to 300) until the reply is
   ready. The status is then 200 whatever comes; an error is told by the body.
 * Fields in text, fractions where whole numbers are meant, \`null\` and \`""\` are read as A1111's own validation does, or as
