@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import aliases from '../../fixtures/vectors/sampler-aliases.json' with { type: 'json' };
-import schedules from '../../fixtures/vectors/schedules.json' with { type: 'json' };
 import { EMBEDDED, listing } from './fake-services.ts';
-import { createServer } from './helpers.ts';
+import { createServer, readVectors, type SamplerAliases } from './helpers.ts';
+
+const aliases = readVectors<SamplerAliases>('sampler-aliases.json');
+const schedules = readVectors<{ schedulers: { name: string; label: string }[] }>('schedules.json');
 
 interface ModelItem {
   title: string;

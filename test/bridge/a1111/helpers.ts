@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import { a1111Routes } from '../../../bridge/a1111/routes.ts';
 import type { A1111Settings } from '../../../bridge/a1111/settings.ts';
@@ -41,4 +42,16 @@ export function createServer(options: FakeOptions = {}, settings: A1111Settings 
 export async function until(isSo: () => boolean): Promise<void> {
   for (let i = 0; i < 200 && !isSo(); i++) await new Promise((resolve) => setTimeout(resolve, 5));
   expect(isSo()).toBe(true);
+}
+
+/** One file of A1111's own numbers, e.g. `pipeline.json`; the caller says what it reads of it. */
+export function readVectors<T>(file: string): T {
+  const url = new URL(`../../fixtures/vectors/${file}`, import.meta.url);
+  return JSON.parse(readFileSync(url, 'utf8')) as T;
+}
+
+/** `sampler-aliases.json`, as far as the routes are concerned. */
+export interface SamplerAliases {
+  samplers: { name: string; aliases: string[]; options: Record<string, string | boolean> }[];
+  sampler_and_scheduler: { sampler: string | null; scheduler: string | null; result: string[] }[];
 }

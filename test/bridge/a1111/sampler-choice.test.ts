@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { schedulerLabel } from '../../../protocol/samplers.ts';
-import aliases from '../../fixtures/vectors/sampler-aliases.json' with { type: 'json' };
-import { createServer } from './helpers.ts';
+import { createServer, readVectors, type SamplerAliases } from './helpers.ts';
+
+const aliases = readVectors<SamplerAliases>('sampler-aliases.json');
 
 const server = createServer();
 

@@ -139,7 +139,7 @@ describe('/v1/images/generations', () => {
 describe('/v1/images/edits', () => {
   it('redraws a picture out of a form', async () => {
     const form = new FormData();
-    form.set('image', new File([PNG], 'one.png', { type: 'image/png' }));
+    form.set('image', new File([Uint8Array.from(PNG)], 'one.png', { type: 'image/png' }));
     form.set('prompt', 'a cat');
     form.set('n', '1');
     form.set('size', '256x256');
@@ -161,7 +161,7 @@ describe('/v1/images/edits', () => {
     ['image as base64', { image: PNG.toString('base64') }],
   ])('takes %s', async (_name, source) => {
     const form = new FormData();
-    form.append('image[]', new File([PNG], 'one.png'));
+    form.append('image[]', new File([Uint8Array.from(PNG)], 'one.png'));
     form.append('prompt', 'a cat');
     const body = source === 'form' ? form : { prompt: 'a cat', ...(source as object) };
     const { params } = await createServer().generate(body, '/v1/images/edits');
