@@ -51,8 +51,9 @@ const DDIM_SAMPLERS: readonly SamplerName[] = ['DDIM', 'DDIM CFG++'];
 /** The request's eta, else the option's where it is not the default, else the sampler's own. */
 function chooseEta(asked: number | null, sampler: SamplerName, options: Options): number | null {
   if (asked !== null) return asked;
-  const [key, neutral] = DDIM_SAMPLERS.includes(sampler) ? ['eta_ddim', 0] : ['eta_ancestral', 1];
-  const option = optionNumber(options, key as string, neutral as number);
+  const isDdim = DDIM_SAMPLERS.includes(sampler);
+  const neutral = isDdim ? 0 : 1;
+  const option = optionNumber(options, isDdim ? 'eta_ddim' : 'eta_ancestral', neutral);
   return option === neutral ? null : option;
 }
 

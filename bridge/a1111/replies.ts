@@ -199,18 +199,21 @@ function toIdleProgress(last: JobView | null, text: string | null): ProgressResp
   };
 }
 
+export interface ProgressOptions {
+  readonly now?: number;
+  readonly skipsImage?: boolean;
+  /** What a tab does outside jobs, as a sentence. */
+  readonly activity?: string | null;
+}
+
 /**
  * A1111's progress out of the queue's state. Idle is exact zeros and an empty `job`, because clients wait for them;
- * the rest of `state` keeps the last job's values, as there. `activity` is what a tab does outside jobs.
+ * the rest of `state` keeps the last job's values, as there.
  */
 export function toProgressResponse(
   { current, waiting }: QueueView,
   last: JobView | null,
-  {
-    now = Date.now(),
-    skipsImage = false,
-    activity = null as string | null,
-  }: { now?: number; skipsImage?: boolean; activity?: string | null } = {},
+  { now = Date.now(), skipsImage = false, activity = null }: ProgressOptions = {},
 ): ProgressResponse {
   if (current === null) {
     const waitingText = waiting > 0 ? `Waiting for an engine: ${waiting} in the queue` : null;
