@@ -21,13 +21,16 @@ const DESCRIPTION: ModelDescription = {
   betaStart: 0.00085,
   betaEnd: 0.012,
   betaSchedule: 'scaled_linear',
+  zeroTerminalSnr: false,
   latentChannels: 4,
   vaeFactor: FACTOR,
   scalingFactor: 0.18215,
   shiftFactor: 0,
   unetInChannels: 4,
+  unetInputs: { textEmbeds: null, timeIds: null, timestepCond: null },
   nativeResolution: 512,
   textEncoders: [],
+  notes: [],
 };
 
 /** Conditioning of a text: one number that stands for all of its vectors. */

@@ -1,15 +1,18 @@
 import { GenerationError } from '../../protocol/errors.ts';
 import { buildComponent, type ComponentConfig, componentConfig } from './component.ts';
 import type { BuiltGraph, CompiledComponent, GraphShape } from './model.ts';
+import type { Provider } from './onnx/graph-builder.ts';
 import type { WeightSource, WeightSpec } from './weights.ts';
 
 export interface GraphOptions {
   /** Text encoders: 1 is the last layer, k the layer k - 1 before it, then the final norm. */
   readonly clipSkip?: number;
+  /** Text encoders: whether `hidden_states` went through the final norm, as they do by default. */
+  readonly finalNorm?: boolean;
   /** Text encoders: adds the output `pooled`. */
   readonly pooled?: boolean;
   /** `webgpu` uses fused operators that only its provider has; `wasm` (the default) runs on both. */
-  readonly provider?: 'webgpu' | 'wasm';
+  readonly provider?: Provider;
 }
 
 /**
@@ -17,8 +20,8 @@ export interface GraphOptions {
  *
  * | component | inputs | outputs |
  * |---|---|---|
- * | text_encoder | `input_ids` int32 [b, tokens] | `hidden_states` f32 [b, tokens, hidden]; `pooled` f32 [b, hidden] where asked for |
- * | unet | `sample` f32 [b, c, h, w], `timestep` f32 [b], `encoder_hidden_states` f32 [b, tokens, context] | `out_sample` f32 [b, c, h, w] |
+ * | text_encoder, text_encoder_2 | `input_ids` int32 [b, tokens] | `hidden_states` f32 [b, tokens, hidden]; `pooled` f32 [b, hidden] where asked for; `text_embeds` f32 [b, n] where the encoder has a projection |
+ * | unet | `sample` f32 [b, c, h, w], `timestep` f32 [b], `encoder_hidden_states` f32 [b, tokens, context]; SDXL: `text_embeds` f32 [b, n], `time_ids` f32 [b, 6]; LCM: `timestep_cond` f32 [b, n] | `out_sample` f32 [b, c, h, w] |
  * | vae_encoder | `sample` f32 [b, 3, H, W] in -1..1 | `latent_mean`, `latent_std` f32 [b, c, h, w], not scaled |
  * | vae_decoder | `latents` f32 [b, c, h, w] on the sampler's scale | `image` f32 [b, 3, H, W], about -1..1, not clamped |
  *
@@ -29,7 +32,7 @@ export interface GraphOptions {
 export function buildGraph(
   component: CompiledComponent,
   shape: GraphShape,
-  { clipSkip = 1, pooled = false, provider = 'wasm' }: GraphOptions = {},
+  { clipSkip = 1, finalNorm = true, pooled = false, provider = 'wasm' }: GraphOptions = {},
 ): BuiltGraph {
   const config = componentConfig(component);
   checkShape(config, shape, clipSkip);
@@ -40,7 +43,7 @@ export function buildGraph(
     component.precision,
     shape,
     storedWeights(component, shardPaths),
-    { clipSkip, pooled, webgpu: provider === 'webgpu' },
+    { clipSkip, finalNorm, pooled, webgpu: provider === 'webgpu' },
   );
   return { onnx: graph.encode(), shardPaths };
 }

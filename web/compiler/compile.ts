@@ -24,7 +24,7 @@ import { ShardWriter } from './shard-writer.ts';
 import type { WeightSpec } from './weights.ts';
 
 /** Part of every cache key: raised whenever the same input would give other bytes. */
-export const COMPILER_VERSION = 1;
+export const COMPILER_VERSION = 2;
 
 const MEBIBYTE = 1024 * 1024;
 /** What is read and converted at a time. */

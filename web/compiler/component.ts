@@ -7,7 +7,7 @@ import {
 } from './models/autoencoder-kl.ts';
 import { buildClipText, type ClipTextConfig } from './models/clip-text.ts';
 import { buildUnet, type UnetConfig } from './models/unet.ts';
-import { GraphBuilder } from './onnx/graph-builder.ts';
+import { GraphBuilder, type Provider } from './onnx/graph-builder.ts';
 import type { WeightSource, WeightSpec } from './weights.ts';
 
 /** What a component's graph is built from; plain JSON, tagged by `type`. */
@@ -15,8 +15,9 @@ export type ComponentConfig = ClipTextConfig | UnetConfig | AutoencoderKlConfig;
 
 export interface ComponentOptions {
   readonly clipSkip: number;
+  readonly finalNorm: boolean;
   readonly pooled: boolean;
-  readonly webgpu: boolean;
+  readonly provider: Provider;
 }
 
 /** The configuration of a compiled component, by its tag. */
@@ -49,16 +50,16 @@ export function buildComponent(
   precision: Precision,
   shape: GraphShape,
   weights: WeightSource,
-  { clipSkip, pooled, webgpu }: ComponentOptions,
+  { clipSkip, finalNorm, pooled, webgpu }: ComponentOptions,
 ): GraphBuilder {
   const dtype = precision === 'fp16' ? 'float16' : 'float32';
-  const g = new GraphBuilder(name, { dtype, weights });
+  const g = new GraphBuilder(name, { dtype, provider, weights });
   switch (config.type) {
     case 'clip-text':
-      buildClipText(g, config, { ...shape, clipSkip, pooled });
+      buildClipText(g, config, { ...shape, clipSkip, finalNorm, pooled });
       break;
     case 'unet':
-      buildUnet(g, config, { ...shape, webgpu });
+      buildUnet(g, config, shape);
       break;
     case 'autoencoder-kl':
       if (name === 'vae_encoder') buildVaeEncoder(g, config, shape);
@@ -77,7 +78,7 @@ export function planWeights(name: ComponentName, config: ComponentConfig): Weigh
   };
   const tokens = config.type === 'clip-text' ? config.contextLength : 1;
   const shape = { batch: 1, latentHeight: 8, latentWidth: 8, tokens };
-  const options = { clipSkip: 1, pooled: false, webgpu: false };
+  const options = { clipSkip: 1, finalNorm: true, pooled: false, provider: 'wasm' } as const;
   buildComponent(name, config, 'fp32', shape, record, options);
   return [...specs.values()];
 }

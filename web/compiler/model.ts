@@ -39,6 +39,8 @@ export interface ModelDescription {
   readonly betaStart: number;
   readonly betaEnd: number;
   readonly betaSchedule: 'linear' | 'scaled_linear';
+  /** The betas are rescaled so that the last step is noise alone (Lin et al., arXiv:2305.08891). */
+  readonly zeroTerminalSnr: boolean;
   readonly latentChannels: number;
   /** Pixels per latent, a power of two: 8 for Stable Diffusion. */
   readonly vaeFactor: number;
@@ -47,9 +49,21 @@ export interface ModelDescription {
   readonly shiftFactor: number;
   /** UNet input channels: 9 for inpainting models. */
   readonly unetInChannels: number;
+  /** Width of each further input that the UNet has; null where it has none. */
+  readonly unetInputs: {
+    /** `text_embeds`: the pooled and projected text of the second encoder. */
+    readonly textEmbeds: number | null;
+    /** `time_ids`: original height and width, crop top and left, target height and width. */
+    readonly timeIds: number | null;
+    /** `timestep_cond`: the embedded guidance scale of a latent consistency model. */
+    readonly timestepCond: number | null;
+  };
   /** Side in pixels that the model was trained for. */
   readonly nativeResolution: number;
+  /** Their states are joined along the channels. */
   readonly textEncoders: readonly TextEncoderDescription[];
+  /** What the files leave open and was assumed: sentences for the user. */
+  readonly notes: readonly string[];
 }
 
 /** One text encoder with its tokenizer. */
@@ -62,6 +76,15 @@ export interface TextEncoderDescription {
   readonly bosId: number;
   readonly eosId: number;
   readonly padId: number;
+  /** Which hidden states condition the UNet, in the words of `GraphOptions`. */
+  readonly states: {
+    readonly clipSkip: number;
+    readonly finalNorm: boolean;
+    /** Whether a user's clip skip counts instead, as for SD 1; A1111 has none for SD 2 and SDXL. */
+    readonly followsClipSkip: boolean;
+  };
+  /** Width of the output `text_embeds`; null where there is none. */
+  readonly projectionSize: number | null;
   /** vocab.json and merges.txt of the folder; null means CLIP's own vocabulary, which the page carries. */
   readonly tokenizer: {
     readonly vocab: Readonly<Record<string, number>>;

@@ -3,7 +3,7 @@ import { ConfigReader } from './reader.ts';
 
 export type NoiseScheduleConfig = Pick<
   ModelDescription,
-  'predictionType' | 'trainSteps' | 'betaStart' | 'betaEnd' | 'betaSchedule'
+  'predictionType' | 'trainSteps' | 'betaStart' | 'betaEnd' | 'betaSchedule' | 'zeroTerminalSnr'
 >;
 
 /**
@@ -16,13 +16,14 @@ export function parseSchedulerConfig(
   fields: Readonly<Record<string, unknown>>,
 ): NoiseScheduleConfig {
   const reader = new ConfigReader(file, fields);
-  reader.onlyKnown({ trained_betas: null, rescale_betas_zero_snr: false });
+  reader.onlyKnown({ trained_betas: null });
   const config: NoiseScheduleConfig = {
     predictionType: reader.choice('prediction_type', ['epsilon', 'v_prediction'], 'epsilon'),
     trainSteps: reader.count('num_train_timesteps', 1000),
     betaStart: reader.number('beta_start', 0.0001),
     betaEnd: reader.number('beta_end', 0.02),
     betaSchedule: reader.choice('beta_schedule', ['linear', 'scaled_linear'], 'linear'),
+    zeroTerminalSnr: reader.flag('rescale_betas_zero_snr', false),
   };
   const { betaStart, betaEnd } = config;
   if (!(betaStart > 0 && betaStart < 1)) throw reader.wrong('beta_start', 'between 0 and 1');

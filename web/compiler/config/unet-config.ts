@@ -4,8 +4,6 @@ import { ConfigReader } from './reader.ts';
 /** Fields of `UNet2DConditionModel` that are known in diffusers' default setting only. */
 const KNOWN_SETTINGS = {
   act_fn: 'silu',
-  addition_embed_type: null,
-  addition_time_embed_dim: null,
   attention_type: 'default',
   center_input_sample: false,
   class_embed_type: null,
@@ -21,11 +19,9 @@ const KNOWN_SETTINGS = {
   mid_block_scale_factor: 1,
   num_class_embeds: null,
   only_cross_attention: false,
-  projection_class_embeddings_input_dim: null,
   resnet_out_scale_factor: 1,
   resnet_skip_time_act: false,
   resnet_time_scale_shift: 'default',
-  time_cond_proj_dim: null,
   time_embedding_act_fn: null,
   time_embedding_dim: null,
   time_embedding_type: 'positional',
@@ -60,6 +56,8 @@ export function parseUnetConfig(
     flipSinToCos: reader.flag('flip_sin_to_cos', true),
     freqShift: reader.number('freq_shift', 0),
     upcastAttention: reader.flag('upcast_attention', false),
+    textTime: parseTextTime(reader),
+    timestepCondSize: reader.get('time_cond_proj_dim') ? reader.count('time_cond_proj_dim') : null,
   };
   for (const size of channels) {
     if (size % config.normGroups !== 0) {
@@ -72,6 +70,26 @@ export function parseUnetConfig(
   reader.ignore('use_linear_projection', 'dropout', 'addition_embed_type_num_heads');
   reader.finish();
   return { config, sampleSize };
+}
+
+/** SDXL's original size, crop and target size: two numbers each. */
+export const TIME_IDS = 6;
+
+/** `addition_embed_type`: none, or SDXL's `text_time`. */
+function parseTextTime(reader: ConfigReader): UnetConfig['textTime'] {
+  const fields = ['addition_time_embed_dim', 'projection_class_embeddings_input_dim'] as const;
+  if (reader.get('addition_embed_type') === undefined) {
+    reader.onlyKnown({ [fields[0]]: null, [fields[1]]: null });
+    return null;
+  }
+  reader.choice('addition_embed_type', ['text_time']);
+  const timeFeatures = reader.count(fields[0]);
+  const textEmbedsSize = reader.count(fields[1]) - TIME_IDS * timeFeatures;
+  if (timeFeatures % 2 !== 0) throw reader.wrong(fields[0], 'an even number');
+  if (textEmbedsSize < 1) {
+    throw reader.wrong(fields[1], `more than ${TIME_IDS} times the addition_time_embed_dim`);
+  }
+  return { textEmbedsSize, timeIds: TIME_IDS, timeFeatures };
 }
 
 function parseLevels(

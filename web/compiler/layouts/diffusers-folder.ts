@@ -10,6 +10,7 @@ import type { ClipTextConfig } from '../models/clip-text.ts';
 import type { UnetConfig } from '../models/unet.ts';
 import type { SourceTensor } from '../safetensors.ts';
 import { checkWeights } from './check-weights.ts';
+import { describeTextEncoder, REFINER, textStates, unetInputs } from './describe.ts';
 import { ModelFolder } from './folder.ts';
 import { readTokenizer } from './tokenizer.ts';
 
@@ -19,6 +20,14 @@ const PIPELINES = new Set([
   'StableDiffusionImg2ImgPipeline',
   'StableDiffusionInpaintPipeline',
   'LatentConsistencyModelPipeline',
+  'LatentConsistencyModelImg2ImgPipeline',
+]);
+
+/** The same with SDXL's second text encoder. */
+const XL_PIPELINES = new Set([
+  'StableDiffusionXLPipeline',
+  'StableDiffusionXLImg2ImgPipeline',
+  'StableDiffusionXLInpaintPipeline',
 ]);
 
 const CLASSES = {
@@ -26,53 +35,67 @@ const CLASSES = {
   unet: 'UNet2DConditionModel',
   vae: 'AutoencoderKL',
 } as const;
+const XL_CLASSES = { ...CLASSES, text_encoder_2: 'CLIPTextModelWithProjection' } as const;
 
 /** Tensors that hold no weights: positions 0, 1, 2 …, which old transformers versions saved. */
 const TEXT_ENCODER_IGNORED = new Set(['text_model.embeddings.position_ids']);
 
-/** Opens a Stable Diffusion 1.x checkpoint in the diffusers folder layout. */
+/** Opens a Stable Diffusion 1, 2 or XL checkpoint in the diffusers folder layout. */
 export async function openDiffusersFolder(
   files: ModelFiles,
   { signal }: { signal?: AbortSignal } = {},
 ): Promise<Checkpoint> {
   const folder = new ModelFolder(files, signal);
-  checkModelIndex(folder, await folder.json('model_index.json'));
-  const text = await openTextEncoder(folder);
+  const isXl = checkModelIndex(folder, await folder.json('model_index.json'));
+  const first = await openTextEncoder(folder, { isXl, isSecond: false });
+  const texts = isXl ? [first, await openTextEncoder(folder, { isXl, isSecond: true })] : [first];
   const unet = await openUnet(folder);
   const vae = await openVae(folder);
-  checkSizes(folder, text.config, unet.config, vae.config);
+  checkSizes(
+    folder,
+    texts.map(({ config }) => config),
+    unet.config,
+    vae.config,
+  );
   const scheduler = 'scheduler/scheduler_config.json';
   const factor = vaeFactor(vae.config);
   return {
     name: files.name,
     description: {
-      family: text.config.activation === 'gelu' ? 'sd2' : 'sd1',
+      family: isXl ? 'sdxl' : first.config.activation === 'gelu' ? 'sd2' : 'sd1',
       ...parseSchedulerConfig(`${folder.name}/${scheduler}`, await folder.json(scheduler)),
       latentChannels: vae.config.latentChannels,
       vaeFactor: factor,
       scalingFactor: vae.config.scalingFactor,
       shiftFactor: vae.config.shiftFactor,
       unetInChannels: unet.config.inChannels,
+      unetInputs: unetInputs(unet.config),
       nativeResolution: unet.sampleSize * factor,
-      textEncoders: [text.description],
+      textEncoders: texts.map(({ description }) => description),
+      notes: [],
     },
-    components: [text.component, unet.component, ...vae.components],
+    components: [...texts.map(({ component }) => component), unet.component, ...vae.components],
     sources: folder.used(),
   };
 }
 
-function checkModelIndex(folder: ModelFolder, index: Readonly<Record<string, unknown>>): void {
+/** Whether the pipeline is SDXL's; refuses one that is not made of components we know. */
+function checkModelIndex(folder: ModelFolder, index: Readonly<Record<string, unknown>>): boolean {
   const file = `${folder.name}/model_index.json`;
   const pipeline = index._class_name;
-  if (typeof pipeline !== 'string' || !PIPELINES.has(pipeline)) {
+  const isXl = typeof pipeline === 'string' && XL_PIPELINES.has(pipeline);
+  if (typeof pipeline !== 'string' || !(isXl || PIPELINES.has(pipeline))) {
     throw unsupportedModel(
       file,
-      `the field "_class_name" is ${JSON.stringify(pipeline)}; this version of Easel knows ${[...PIPELINES].join(', ')}.`,
+      `the field "_class_name" is ${JSON.stringify(pipeline)}; this version of Easel knows ${[...PIPELINES, ...XL_PIPELINES].join(', ')}.`,
     );
   }
-  for (const [component, known] of Object.entries(CLASSES)) {
+  for (const [component, known] of Object.entries(isXl ? XL_CLASSES : CLASSES)) {
     const entry = index[component];
     const name = Array.isArray(entry) ? entry[1] : undefined;
+    if (isXl && component === 'text_encoder' && (name === null || name === undefined)) {
+      throw unsupportedModel(file, REFINER);
+    }
     if (name !== known) {
       throw unsupportedModel(
         file,
@@ -80,28 +103,26 @@ function checkModelIndex(folder: ModelFolder, index: Readonly<Record<string, unk
       );
     }
   }
+  return isXl;
 }
 
-async function openTextEncoder(folder: ModelFolder) {
-  const path = 'text_encoder/config.json';
-  const fields = await folder.json(path);
-  const file = `${folder.name}/${path}`;
+async function openTextEncoder(
+  folder: ModelFolder,
+  { isXl, isSecond }: { isXl: boolean; isSecond: boolean },
+) {
+  const name = isSecond ? 'text_encoder_2' : 'text_encoder';
+  const fields = await folder.json(`${name}/config.json`);
+  const file = `${folder.name}/${name}/config.json`;
   const { vocabSize } = parseClipTextConfig(file, fields, 0);
-  const tokens = await readTokenizer(folder, 'tokenizer', vocabSize);
-  const config = parseClipTextConfig(file, fields, tokens.eosId);
-  const tensors = renamed(await folder.tensors('text_encoder'), textEncoderName);
-  for (const name of TEXT_ENCODER_IGNORED) tensors.delete(name);
-  const component = { name: 'text_encoder', config, tensors } as const;
-  checkWeights(`${folder.name}/text_encoder`, tensors, [component]);
-  const description = {
-    component: 'text_encoder',
-    layers: config.layers,
-    hiddenSize: config.hiddenSize,
-    contextLength: config.contextLength,
-    vocabSize,
-    ...tokens,
-  } as const;
-  return { config, component, description };
+  const tokens = await readTokenizer(folder, isSecond ? 'tokenizer_2' : 'tokenizer', vocabSize);
+  const config = parseClipTextConfig(file, fields, tokens.eosId, { hasProjection: isSecond });
+  const tensors = renamed(await folder.tensors(name), textEncoderName);
+  for (const ignored of TEXT_ENCODER_IGNORED) tensors.delete(ignored);
+  const component = { name, config, tensors } as const;
+  checkWeights(`${folder.name}/${name}`, tensors, [component]);
+  const followsClipSkip = config.activation === 'quick_gelu';
+  const states = textStates(isXl ? 'sdxl' : followsClipSkip ? 'sd1' : 'sd2');
+  return { config, component, description: describeTextEncoder(name, config, tokens, states) };
 }
 
 async function openUnet(folder: ModelFolder) {
@@ -126,7 +147,7 @@ async function openVae(folder: ModelFolder) {
 
 /** transformers from 5.6 on saves without the prefix that all older files have. */
 function textEncoderName(name: string): string {
-  return name.startsWith('text_model.') ? name : `text_model.${name}`;
+  return /^text_(model|projection)\./.test(name) ? name : `text_model.${name}`;
 }
 
 const OLD_ATTENTION_NAMES: Readonly<Record<string, string>> = {
@@ -162,14 +183,24 @@ function renamed(
 /** Each component may be in order and yet not fit the others. */
 function checkSizes(
   folder: ModelFolder,
-  text: ClipTextConfig,
+  texts: readonly ClipTextConfig[],
   unet: UnetConfig,
   vae: AutoencoderKlConfig,
 ): void {
-  if (unet.contextSize !== text.hiddenSize) {
+  const unetFile = `${folder.name}/unet/config.json`;
+  const sizes = texts.map(({ hiddenSize }) => hiddenSize);
+  if (unet.contextSize !== sizes.reduce((sum, size) => sum + size, 0)) {
     throw invalidModel(
-      `${folder.name}/unet/config.json`,
-      `the field "cross_attention_dim" is ${unet.contextSize}, but the text encoder's hidden_size is ${text.hiddenSize}.`,
+      unetFile,
+      `the field "cross_attention_dim" is ${unet.contextSize}, but the text encoder's hidden_size is ${sizes.join(' + ')}.`,
+    );
+  }
+  const embeds = unet.textTime?.textEmbedsSize ?? null;
+  const projection = texts.at(-1)?.projection?.size ?? null;
+  if (embeds !== projection) {
+    throw invalidModel(
+      unetFile,
+      `the fields for SDXL's conditions leave room for ${embeds ?? 'no'} text features, but the text encoders' projection_dim is ${projection ?? 'not used'}.`,
     );
   }
   if (unet.outChannels !== vae.latentChannels) {

@@ -4,7 +4,7 @@ import { normOfSum, type PendingSum } from '../layers/residual.ts';
 import type { GraphBuilder, Value } from '../onnx/graph-builder.ts';
 import { add, cast, floats, gelu, matMul, mul, reshape, scalar, swish } from '../onnx/ops.ts';
 
-/** transformers' `CLIPTextModel`. */
+/** transformers' `CLIPTextModel`, or `CLIPTextModelWithProjection` where there is a projection. */
 export type ClipTextConfig = {
   readonly type: 'clip-text';
   readonly hiddenSize: number;
@@ -17,6 +17,11 @@ export type ClipTextConfig = {
   readonly layerNormEps: number;
   /** Token whose first state is the pooled output. */
   readonly eosId: number;
+  /**
+   * What makes `text_embeds` of the pooled state: a linear layer `text_projection.weight` [size, hidden],
+   * or OpenCLIP's matrix `text_projection` [hidden, size].
+   */
+  readonly projection: { readonly size: number; readonly form: 'linear' | 'matrix' } | null;
 };
 
 export interface ClipTextOptions {
@@ -24,19 +29,25 @@ export interface ClipTextOptions {
   readonly tokens: number;
   /** 1: the last layer; k: the layer k - 1 before it. */
   readonly clipSkip: number;
+  /** Whether `hidden_states` went through the final norm; `pooled` always did. */
+  readonly finalNorm: boolean;
   readonly pooled: boolean;
 }
 
-/** `input_ids` int32 [batch, tokens] → `hidden_states` [batch, tokens, hidden], `pooled` [batch, hidden]. */
+/**
+ * `input_ids` int32 [batch, tokens] → `hidden_states` [batch, tokens, hidden]; `pooled` [batch, hidden]
+ * where asked for; `text_embeds` [batch, size] where the model has a projection.
+ */
 export function buildClipText(
   g: GraphBuilder,
   config: ClipTextConfig,
-  { batch, tokens, clipSkip, pooled }: ClipTextOptions,
+  { batch, tokens, clipSkip, finalNorm, pooled }: ClipTextOptions,
 ): void {
   const ids = g.input('input_ids', 'int32', [batch, tokens]);
   const wanted = config.layers - clipSkip + 1;
-  const depth = pooled ? config.layers : wanted;
-  g.scope('text_model', () => {
+  const needsLast = pooled || config.projection !== null;
+  const depth = needsLast ? config.layers : wanted;
+  const pooledState = g.scope('text_model', () => {
     const mask = causalMask(g, tokens);
     let sum = embeddings(g, config, ids);
     let pending: PendingSum | null = null;
@@ -48,22 +59,40 @@ export function buildClipText(
     };
     let hidden: Value | null = null;
     for (let index = 0; index < depth; index++) {
-      if (index === wanted) {
+      if (index === wanted && finalNorm) {
         // Both outputs end in the same final norm; this one sees the sum that the next layer uses too.
         hidden = norm('final_layer_norm');
         pending = null;
       }
       g.scope(`encoder.layers.${index}`, () => {
         const normed = norm('layer_norm1');
+        // The norm has made the sum that leaves the layer before.
+        if (index === wanted && !finalNorm) hidden = sum;
         pending = { skip: sum, ...selfAttention(g, config, normed, mask) };
         const after = norm('layer_norm2');
         pending = { skip: sum, ...feedForward(g, config, after) };
       });
     }
     const last = norm('final_layer_norm');
-    g.output('hidden_states', cast(g, hidden ?? last, 'float32'));
-    if (pooled) g.output('pooled', firstEos(g, config, ids, cast(g, last, 'float32')));
+    g.output('hidden_states', cast(g, hidden ?? (finalNorm ? last : sum), 'float32'));
+    return needsLast ? firstEos(g, config, ids, cast(g, last, 'float32')) : null;
   });
+  if (!pooledState) return;
+  if (pooled) g.output('pooled', pooledState);
+  if (config.projection) g.output('text_embeds', projected(g, config.projection, pooledState));
+}
+
+function projected(
+  g: GraphBuilder,
+  { size, form }: NonNullable<ClipTextConfig['projection']>,
+  pooled: Value,
+): Value {
+  const state = cast(g, pooled, g.dtype);
+  const embeds =
+    form === 'linear'
+      ? project(g, 'text_projection', state, size)
+      : matMul(g, state, g.weight('text_projection', [pooled.shape.at(-1) ?? 0, size]));
+  return cast(g, embeds, 'float32');
 }
 
 /** Token plus position embedding. */

@@ -1,10 +1,10 @@
-import { conv2d, dimensions4, groupNorm, linearRows } from '../layers/basic.ts';
+import { conv2d, dimensions4, groupNorm, linearRows, project } from '../layers/basic.ts';
 import { resnetBlock } from '../layers/resnet-block.ts';
 import { downsample, upsample } from '../layers/sampling.ts';
 import { timestepSinusoid } from '../layers/time-embedding.ts';
 import { transformer2d } from '../layers/transformer.ts';
 import type { GraphBuilder, Value } from '../onnx/graph-builder.ts';
-import { cast, concat, silu } from '../onnx/ops.ts';
+import { add, cast, concat, reshape, silu } from '../onnx/ops.ts';
 
 /** One level of the UNet, down or up, in the order it is run. */
 export type UnetLevel = {
@@ -31,6 +31,14 @@ export type UnetConfig = {
   readonly flipSinToCos: boolean;
   readonly freqShift: number;
   readonly upcastAttention: boolean;
+  /** SDXL's conditions: the pooled text and six sizes in pixels, each as `timeFeatures` sinusoids. */
+  readonly textTime: {
+    readonly textEmbedsSize: number;
+    readonly timeIds: number;
+    readonly timeFeatures: number;
+  } | null;
+  /** Width of the guidance scale's embedding that a latent consistency model takes. */
+  readonly timestepCondSize: number | null;
 };
 
 export interface UnetOptions {
@@ -38,7 +46,6 @@ export interface UnetOptions {
   readonly latentHeight: number;
   readonly latentWidth: number;
   readonly tokens: number;
-  readonly webgpu: boolean;
 }
 
 /** What every block of one UNet pass shares. */
@@ -47,17 +54,17 @@ interface UnetPass {
   readonly config: UnetConfig;
   readonly activatedTime: Value;
   readonly context: Value;
-  readonly webgpu: boolean;
 }
 
 /**
- * `sample` [b, c, h, w], `timestep` [b], `encoder_hidden_states` [b, tokens, context] → `out_sample`.
+ * `sample` [b, c, h, w], `timestep` [b], `encoder_hidden_states` [b, tokens, context] and, where the
+ * model has them, `text_embeds` [b, n], `time_ids` [b, 6], `timestep_cond` [b, n] → `out_sample`.
  * Sizes that the levels do not halve evenly are upsampled to the skip's size, as diffusers does.
  */
 export function buildUnet(
   g: GraphBuilder,
   config: UnetConfig,
-  { batch, latentHeight, latentWidth, tokens, webgpu }: UnetOptions,
+  { batch, latentHeight, latentWidth, tokens }: UnetOptions,
 ): void {
   const sample = g.input('sample', 'float32', [
     batch,
@@ -70,9 +77,8 @@ export function buildUnet(
   const pass: UnetPass = {
     g,
     config,
-    activatedTime: silu(g, timeEmbedding(g, config, timestep)),
+    activatedTime: silu(g, textTimeEmbedding(g, config, timeEmbedding(g, config, timestep))),
     context: cast(g, states, g.dtype),
-    webgpu,
   };
   const outChannels = config.down[0]?.channels ?? 0;
   let hidden = conv2d(g, 'conv_in', cast(g, sample, g.dtype), { outChannels, kernel: 3 });
@@ -86,14 +92,42 @@ export function buildUnet(
   g.output('out_sample', cast(g, hidden, 'float32'));
 }
 
-/** diffusers' `TimestepEmbedding` of the sinusoids: [batch] → [batch, 4 · channels]. */
+/** The sinusoids of the timestep, embedded: [batch] → [batch, 4 · channels]. */
 function timeEmbedding(g: GraphBuilder, config: UnetConfig, timestep: Value): Value {
+  const { timestepCondSize } = config;
   const features = config.down[0]?.channels ?? 0;
   const sinusoid = timestepSinusoid(g, timestep, { ...config, features });
   return g.scope('time_embedding', () => {
-    const first = linearRows(g, 'linear_1', cast(g, sinusoid, g.dtype), 4 * features);
-    return linearRows(g, 'linear_2', silu(g, first), 4 * features);
+    let embedded = cast(g, sinusoid, g.dtype);
+    if (timestepCondSize !== null) {
+      const [batch = 1] = timestep.shape;
+      const condition = g.input('timestep_cond', 'float32', [batch, timestepCondSize]);
+      embedded = add(g, embedded, project(g, 'cond_proj', cast(g, condition, g.dtype), features));
+    }
+    return twoLinears(g, embedded, 4 * features);
   });
+}
+
+/** diffusers' `text_time`: the pooled text and the sizes' sinusoids, embedded and added to `time`. */
+function textTimeEmbedding(g: GraphBuilder, config: UnetConfig, time: Value): Value {
+  if (!config.textTime) return time;
+  const { textEmbedsSize, timeIds, timeFeatures } = config.textTime;
+  const [batch = 1, outFeatures = 0] = time.shape;
+  const text = g.input('text_embeds', 'float32', [batch, textEmbedsSize]);
+  const ids = reshape(g, g.input('time_ids', 'float32', [batch, timeIds]), [batch * timeIds]);
+  const sinusoids = timestepSinusoid(g, ids, { ...config, features: timeFeatures });
+  const rows = reshape(g, sinusoids, [batch, timeIds * timeFeatures]);
+  const joined = cast(g, concat(g, [text, rows], 1), g.dtype);
+  return add(
+    g,
+    time,
+    g.scope('add_embedding', () => twoLinears(g, joined, outFeatures)),
+  );
+}
+
+/** diffusers' `TimestepEmbedding`. */
+function twoLinears(g: GraphBuilder, x: Value, outFeatures: number): Value {
+  return linearRows(g, 'linear_2', silu(g, linearRows(g, 'linear_1', x, outFeatures)), outFeatures);
 }
 
 function downBlocks(pass: UnetPass, x: Value, skips: Value[]): Value {
@@ -163,12 +197,12 @@ function resnet(pass: UnetPass, name: string, x: Value, outChannels: number): Va
 }
 
 function transformer(
-  { g, config, context, webgpu }: UnetPass,
+  { g, config, context }: UnetPass,
   name: string,
   x: Value,
   heads: number,
   depth: number,
 ): Value {
   const { normGroups, upcastAttention } = config;
-  return transformer2d(g, name, x, { heads, depth, normGroups, context, upcastAttention, webgpu });
+  return transformer2d(g, name, x, { heads, depth, normGroups, context, upcastAttention });
 }

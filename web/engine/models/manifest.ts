@@ -17,6 +17,12 @@ const textEncoder = z.object({
   bosId: z.int(),
   eosId: z.int(),
   padId: z.int(),
+  states: z.object({
+    clipSkip: z.int().min(1),
+    finalNorm: z.boolean(),
+    followsClipSkip: z.boolean(),
+  }),
+  projectionSize: z.int().min(1).nullable(),
   tokenizer: z
     .object({ vocab: z.record(z.string(), z.int()), merges: z.array(z.string()) })
     .nullable(),
@@ -29,13 +35,20 @@ const description = z.object({
   betaStart: z.number(),
   betaEnd: z.number(),
   betaSchedule: z.enum(['linear', 'scaled_linear']),
+  zeroTerminalSnr: z.boolean(),
   latentChannels: z.int().min(1),
   vaeFactor: z.int().min(1),
   scalingFactor: z.number(),
   shiftFactor: z.number(),
   unetInChannels: z.int().min(1),
+  unetInputs: z.object({
+    textEmbeds: z.int().min(1).nullable(),
+    timeIds: z.int().min(1).nullable(),
+    timestepCond: z.int().min(1).nullable(),
+  }),
   nativeResolution: z.int().min(1),
   textEncoders: z.array(textEncoder).min(1),
+  notes: z.array(z.string()),
 });
 
 const weight = z.object({
