@@ -92,9 +92,16 @@ function addPlainText(parts: PartList, text: string): void {
   parts.add(text.slice(done), 1);
 }
 
-/** Parts as they come, with their weights in one growing array: multiplying ranges is the hot loop. */
+/**
+ * Parts as they come. Weights are kept by runs of equal ones: a bracket weighs everything from its place to the end,
+ * so that deep nesting costs what differs, not what there is. Weights that have grown to infinity or shrunk to
+ * nothing are one run.
+ */
 class PartList {
   readonly #texts: string[] = [];
+  #runs = 0;
+  /** First part of each run, ascending. */
+  #starts = new Uint32Array(64);
   #weights = new Float64Array(64);
 
   get length(): number {
@@ -102,30 +109,66 @@ class PartList {
   }
 
   add(text: string, weight: number): void {
-    if (this.#texts.length === this.#weights.length) {
-      const grown = new Float64Array(this.#weights.length * 2);
-      grown.set(this.#weights);
-      this.#weights = grown;
-    }
-    this.#weights[this.#texts.length] = weight;
+    this.#pushRun(this.#texts.length, weight);
     this.#texts.push(text);
   }
 
   multiplyFrom(start: number, factor: number): void {
-    const weights = this.#weights.subarray(start, this.#texts.length);
-    for (let i = 0; i < weights.length; i++) weights[i] = (weights[i] ?? 1) * factor;
+    if (start >= this.#texts.length) return;
+    let first = this.#runs - 1;
+    while (first > 0 && (this.#starts[first] ?? 0) > start) first--;
+    if ((this.#starts[first] ?? 0) < start) this.#splitRun(first++, start);
+
+    const starts = this.#starts;
+    const weights = this.#weights;
+    let end = first;
+    let last = first > 0 ? (weights[first - 1] ?? Number.NaN) : Number.NaN;
+    for (let run = first; run < this.#runs; run++) {
+      const weight = (weights[run] ?? 1) * factor;
+      if (weight === last) continue;
+      weights[end] = weight;
+      starts[end] = starts[run] ?? 0;
+      end++;
+      last = weight;
+    }
+    this.#runs = end;
   }
 
   joined(): WeightedText[] {
     if (this.#texts.length === 0) return [{ text: '', weight: 1 }];
-    const result: WeightedText[] = [];
-    let first = 0;
-    for (let i = 1; i <= this.#texts.length; i++) {
-      const weight = this.#weights[first] ?? 1;
-      if (i < this.#texts.length && this.#weights[i] === weight) continue;
-      result.push({ text: this.#texts.slice(first, i).join(''), weight });
-      first = i;
-    }
-    return result;
+    return Array.from({ length: this.#runs }, (_, run) => {
+      const end = run + 1 < this.#runs ? this.#starts[run + 1] : undefined;
+      return {
+        text: this.#texts.slice(this.#starts[run], end).join(''),
+        weight: this.#weights[run] ?? 1,
+      };
+    });
+  }
+
+  #pushRun(start: number, weight: number): void {
+    if (this.#runs > 0 && this.#weights[this.#runs - 1] === weight) return;
+    this.#grow();
+    this.#starts[this.#runs] = start;
+    this.#weights[this.#runs] = weight;
+    this.#runs++;
+  }
+
+  /** Makes two runs of one, the second from part `start` on. */
+  #splitRun(run: number, start: number): void {
+    this.#grow();
+    this.#starts.copyWithin(run + 1, run, this.#runs);
+    this.#weights.copyWithin(run + 1, run, this.#runs);
+    this.#starts[run + 1] = start;
+    this.#runs++;
+  }
+
+  #grow(): void {
+    if (this.#runs < this.#starts.length) return;
+    const starts = new Uint32Array(this.#starts.length * 2);
+    const weights = new Float64Array(this.#weights.length * 2);
+    starts.set(this.#starts);
+    weights.set(this.#weights);
+    this.#starts = starts;
+    this.#weights = weights;
   }
 }

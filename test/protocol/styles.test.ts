@@ -85,6 +85,6 @@ describe('files', () => {
     ]) {
       expect(parseStylesCsv(text)).toEqual([]);
     }
-    expect(performance.now() - start).toBeLessThan(1000);
+    expect(performance.now() - start).toBeLessThan(10_000);
   });
 });

@@ -146,7 +146,7 @@ describe('100,000 characters', () => {
     ['digits', '(1.'.repeat(size / 3)],
   ];
 
-  test.each(cases)('of %s are read in a second or two', (_, text) => {
+  test.each(cases)('of %s do not take quadratic time', (_, text) => {
     const start = performance.now();
     splitComposition(text);
     parseExtraNetworks(text);
@@ -157,7 +157,7 @@ describe('100,000 characters', () => {
     } catch (error) {
       expect(error).toBeInstanceOf(GenerationError);
     }
-    expect(performance.now() - start).toBeLessThan(5000);
+    expect(performance.now() - start).toBeLessThan(20_000);
   });
 });
 

@@ -1,8 +1,9 @@
 import { strip } from '../../../protocol/python-text.ts';
 
-/** Text, or a place where it depends on the step. */
+/** Text, several nodes in a row, or a place where the text depends on the step. */
 export type ScheduleNode =
   | string
+  | ScheduleNodes
   | {
       readonly type: 'scheduled';
       readonly before: readonly ScheduleNode[];
@@ -11,6 +12,11 @@ export type ScheduleNode =
       readonly when: string;
     }
   | { readonly type: 'alternate'; readonly options: readonly (readonly ScheduleNode[])[] };
+
+export interface ScheduleNodes {
+  readonly type: 'sequence';
+  readonly nodes: readonly ScheduleNode[];
+}
 
 export interface ScheduleTree {
   readonly nodes: readonly ScheduleNode[];
@@ -111,11 +117,10 @@ class TreeBuilder {
 
   #close(bracket: Frame['bracket'], character: string): boolean {
     const frame = this.#open.at(-1);
-    const nodes = frame?.bracket === bracket ? this.#closed(frame) : null;
-    if (nodes) {
+    const node = frame?.bracket === bracket ? this.#closed(frame) : null;
+    if (node) {
       this.#open.pop();
-      const segment = this.#segment();
-      for (const node of nodes) segment.push(node);
+      this.#segment().push(node);
       return true;
     }
     if (!this.#giveUpBrackets()) return false;
@@ -124,27 +129,24 @@ class TreeBuilder {
   }
 
   /** What a bracket means that closes now; null where it means nothing. */
-  #closed({ bracket, segments, separators }: Frame): readonly ScheduleNode[] | null {
-    const [first = [], second = []] = segments;
+  #closed({ bracket, segments, separators }: Frame): ScheduleNode | null {
+    const isText = separators.length === 0;
     if (bracket === '(') {
-      if (separators.length === 0) return ['(', ...first, ')'];
-      return separators.length === 1 && separators[0] === ':'
-        ? ['(', ...first, ':', ...second, ')']
-        : null;
+      const isWeighted = separators.length === 1 && separators[0] === ':';
+      return isText || isWeighted ? bracketed('(', segments, ')') : null;
     }
-    if (separators.length === 0) return ['[', ...first, ']'];
+    if (isText) return bracketed('[', segments, ']');
     if (separators.every((separator) => separator === '|')) {
       this.#hasAlternates = true;
-      return [{ type: 'alternate', options: segments }];
+      return { type: 'alternate', options: segments };
     }
     const when = separators.includes('|') || separators.length > 2 ? null : readWhen(segments);
     if (when === null) return null;
     this.#whens.push(when);
-    return [
-      separators.length === 1
-        ? { type: 'scheduled', before: [], after: first, when }
-        : { type: 'scheduled', before: first, after: second, when },
-    ];
+    const [first = [], second = []] = segments;
+    return separators.length === 1
+      ? { type: 'scheduled', before: [], after: first, when }
+      : { type: 'scheduled', before: first, after: second, when };
   }
 
   /** Makes text of every open bracket; false where a bar would become text. */
@@ -160,6 +162,17 @@ class TreeBuilder {
     this.#open.length = 0;
     return true;
   }
+}
+
+/** Segments as text in their brackets. They are wrapped, not copied: nesting can be as deep as the prompt is long. */
+function bracketed(open: string, segments: readonly ScheduleNode[][], close: string): ScheduleNode {
+  const nodes: ScheduleNode[] = [open];
+  for (const [index, segment] of segments.entries()) {
+    if (index > 0) nodes.push(':');
+    nodes.push({ type: 'sequence', nodes: segment });
+  }
+  nodes.push(close);
+  return { type: 'sequence', nodes };
 }
 
 /** The number that stands alone in the last segment. */

@@ -62,11 +62,22 @@ function textAt(
     const node = frame.nodes[frame.next++];
     if (node === undefined) open.pop();
     else if (typeof node === 'string') text += node;
-    else if (node.type === 'scheduled') {
-      open.push({ nodes: step <= switchStep(node.when) ? node.before : node.after, next: 0 });
-    } else {
-      open.push({ nodes: node.options[(step - 1) % node.options.length] ?? [], next: 0 });
-    }
+    else open.push({ nodes: chosen(node, step, switchStep), next: 0 });
   }
   return text;
+}
+
+function chosen(
+  node: Exclude<ScheduleNode, string>,
+  step: number,
+  switchStep: (when: string) => number,
+): readonly ScheduleNode[] {
+  switch (node.type) {
+    case 'sequence':
+      return node.nodes;
+    case 'scheduled':
+      return step <= switchStep(node.when) ? node.before : node.after;
+    case 'alternate':
+      return node.options[(step - 1) % node.options.length] ?? [];
+  }
 }
