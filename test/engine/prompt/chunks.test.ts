@@ -10,6 +10,7 @@ import {
 import { countTokens } from '../../../web/engine/prompt/count-tokens.ts';
 import { createEmbeddingFinder, placeEmbeddings } from '../../../web/engine/prompt/embeddings.ts';
 import { applyEmphasis, type EmphasisMode } from '../../../web/engine/prompt/emphasis.ts';
+import { promptInfotextParams } from '../../../web/engine/prompt/infotext-params.ts';
 import { planConditioning } from '../../../web/engine/prompt/plan.ts';
 import type { ClipTokenizer } from '../../../web/engine/prompt/tokenizer.ts';
 import { clip, openClip, readVectors } from './vectors.ts';
@@ -31,9 +32,17 @@ const vectors = readVectors<{
   chunks: ChunkCase[];
   open_clip_chunks: ChunkCase[];
   open_clip_network_input: { prompt: string; tokens: number[][] };
-  emphasis: { mode: EmphasisMode; prompt: string; rows: number; z: number[]; sum: number }[];
+  emphasis: {
+    mode: EmphasisMode;
+    prompt: string;
+    rows: number;
+    z: number[];
+    sum: number;
+    infotext: Record<string, string>;
+  }[];
+  embedding_infotext: Record<string, string>;
   batch: { prompts: string[]; rows: number; z: number[][]; sums: number[] }[];
-  registered: { name: string; vectors: number; tokens: number[] }[];
+  registered: { name: string; vectors: number; tokens: number[]; shorthash: string }[];
   embeddings: ChunkCase[];
   embedding_rows: { prompt: string; first_component: number[][] }[];
   counts: { prompt: string; shown: [number, number] }[];
@@ -95,6 +104,13 @@ describe('textual inversions', () => {
 
   test.each(vectors.embeddings)('$prompt', (row) => checkChunks(row, clip, { findEmbedding }));
 
+  test('their hashes go into the infotext, the last text’s first', () => {
+    const { groups } = planOf(['easycanyon, orchard', 'orchard-style'], { findEmbedding });
+    const embeddingHash = (name: string): string =>
+      vectors.registered.find((entry) => entry.name === name)?.shorthash ?? '';
+    expect(promptInfotextParams(groups, { embeddingHash })).toEqual(vectors.embedding_infotext);
+  });
+
   test.each(vectors.embedding_rows)('rows of $prompt', ({ prompt, first_component }) => {
     const { chunks } = chunkPrompt(prompt, clip, { findEmbedding });
     const vectorsOf = (name: string): Float32Array => {
@@ -149,7 +165,22 @@ function expectClose(
   }
 }
 
+function planOf(prompts: string[], chunkOptions: ChunkOptions) {
+  return planConditioning({
+    prompts,
+    negativePrompts: [],
+    steps: 10,
+    tokenizers: [clip],
+    chunkOptions,
+  });
+}
+
 describe('emphasis', () => {
+  test.each(vectors.emphasis)('infotext of $mode: $prompt', ({ mode, prompt, infotext }) => {
+    const { groups } = planOf([prompt], { emphasis: mode });
+    expect(promptInfotextParams(groups, { emphasis: mode })).toEqual(infotext);
+  });
+
   test.each(vectors.emphasis)('$mode: $prompt', ({ mode, prompt, rows, z, sum }) => {
     const [result = []] = encodeBatch([prompt], mode);
     expect(result).toHaveLength(rows * 2);

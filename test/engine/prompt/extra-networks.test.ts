@@ -5,6 +5,7 @@ import {
   parseExtraNetworks,
   readLoraTag,
 } from '../../../web/engine/prompt/extra-networks.ts';
+import { networkHashes } from '../../../web/engine/prompt/infotext-params.ts';
 import { readVectors } from './vectors.ts';
 
 type Networks = Record<
@@ -15,6 +16,7 @@ type Networks = Record<
 const vectors = readVectors<{
   single: { prompt: string; text: string; networks: Networks }[];
   batch: { prompts: string[]; texts: string[]; networks: Networks }[];
+  lora_hashes: { networks: [string, string][]; infotext: Record<string, string> };
   lora_weights: {
     tag: string;
     names?: string[];
@@ -55,4 +57,11 @@ describe('LoRA strengths', () => {
       dynamicRank: dyn?.[0],
     });
   });
+});
+
+test('hashes for the infotext', () => {
+  const { networks, infotext } = vectors.lora_hashes;
+  const hashes = networkHashes(networks.map(([name, shortHash]) => ({ name, shortHash })));
+  expect({ 'Lora hashes': hashes }).toEqual(infotext);
+  expect(networkHashes([])).toBeNull();
 });
