@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { EngineStart } from '../../protocol/engine-start.ts';
-import { baseUrlOf, detectServer, engineConfigOf, type Server } from '../../web/page/startup.ts';
+import {
+  baseUrlOf,
+  detectServer,
+  engineConfigOf,
+  isLoopback,
+  type Server,
+} from '../../web/page/startup.ts';
 
 const START: EngineStart = {
   token: 'a-token-of-twenty-two-characters',
@@ -55,6 +61,18 @@ describe('detectServer', () => {
     const { fetchImpl } = answering(() => new Response('{}', { status }));
     expect((await detectServer('http://pc:7860/', fetchImpl)).kind).toBe('locked');
   });
+});
+
+describe('isLoopback', () => {
+  it.each(['localhost', 'easel.localhost', 'localhost.', '127.0.0.1', '127.1.2.3', '[::1]'])(
+    '%s is this machine',
+    (host) => expect(isLoopback(host)).toBe(true),
+  );
+
+  it.each(['192.168.1.5', 'pc', 'localhost.evil.com', '127.0.0.1.evil.com', 'mylocalhost'])(
+    '%s is another',
+    (host) => expect(isLoopback(host)).toBe(false),
+  );
 });
 
 describe('engineConfigOf', () => {

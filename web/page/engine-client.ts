@@ -5,6 +5,7 @@ import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary } from '../../protocol/job.ts';
 import type { Engine, GenerateOptions, RelayStatus } from '../shared/engine.ts';
 import type { EngineConfig, WorkerMessage, WorkerRequest } from '../shared/worker-protocol.ts';
+import { Broadcast } from './broadcast.ts';
 
 /** The part of `Worker` that the client needs; tests hand in a fake. */
 export interface WorkerLike {
@@ -55,27 +56,6 @@ function createEngineWorker(): WorkerLike {
 
 function abortError(): DOMException {
   return new DOMException('The job was cancelled.', 'AbortError');
-}
-
-/** A value with listeners that are told at once and at every change. */
-class Broadcast<T> {
-  readonly #listeners = new Set<(value: T) => void>();
-  value: T;
-
-  constructor(value: T) {
-    this.value = value;
-  }
-
-  emit(value: T): void {
-    this.value = value;
-    for (const listener of this.#listeners) listener(value);
-  }
-
-  subscribe(listener: (value: T) => void): () => void {
-    this.#listeners.add(listener);
-    listener(this.value);
-    return () => this.#listeners.delete(listener);
-  }
 }
 
 /**

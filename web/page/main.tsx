@@ -1,7 +1,9 @@
 import './jitless.ts';
 import { effect } from '@preact/signals';
 import { render } from 'preact';
+import type { Engine } from '../shared/engine.ts';
 import { followEngine } from './actions.ts';
+import { createBridgeApi } from './bridge-api.ts';
 import { readLink } from './deep-link.ts';
 import { createEngineClient } from './engine-client.ts';
 import { loadGallery } from './gallery.ts';
@@ -13,8 +15,9 @@ import {
 } from './gallery-store.ts';
 import { ensureIsolation, isolationBrowser, settleServiceWorker } from './isolation.ts';
 import { jobProgressView } from './progress-text.ts';
+import { createRemoteEngine } from './remote-engine.ts';
 import { loadSettings, saveSettings } from './settings.ts';
-import { baseUrlOf, detectServer, engineConfigOf } from './startup.ts';
+import { baseUrlOf, detectServer, engineConfigOf, isLoopback, type Server } from './startup.ts';
 import { type AppState, createAppState, setFields } from './state.ts';
 import { language, t } from './strings/strings.ts';
 import { applyTheme } from './theme.ts';
@@ -88,6 +91,18 @@ function followProgress(state: AppState): void {
   });
 }
 
+/**
+ * The engine of this tab; on another machine than the bridge's the one that is attached there, so
+ * that a phone does not take jobs. Its owner can lend it all the same.
+ */
+function openEngine(state: AppState, server: Server): Engine {
+  state.isFarPage.value = server.kind !== 'static' && !isLoopback(location.hostname);
+  state.isRemote.value = state.isFarPage.value && !state.lendsDevice.peek();
+  if (state.isRemote.value) return createRemoteEngine(createBridgeApi(state.baseUrl.value));
+  const chosen = state.form.checkpoint.peek();
+  return createEngineClient(engineConfigOf(location.href, server, chosen));
+}
+
 async function main(): Promise<void> {
   document.documentElement.lang = language;
   const state = createAppState(loadSettings());
@@ -107,9 +122,7 @@ async function main(): Promise<void> {
   void settleServiceWorker(navigator.serviceWorker ?? null, { scriptUrl, hasBridge });
   state.server.value = server.kind;
   state.baseUrl.value = baseUrl;
-  const engine = createEngineClient(
-    engineConfigOf(location.href, server, state.form.checkpoint.peek()),
-  );
+  const engine = openEngine(state, server);
   followEngine(state, engine);
   followAddress(state);
   persistSettings(state);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { FORM_DEFAULTS, type FormValues, formValues } from './form.ts';
+import { FORM_DEFAULTS, formValues } from './form.ts';
 
 export const THEMES = ['system', 'light', 'dark'] as const;
 export type Theme = (typeof THEMES)[number];
@@ -9,14 +9,12 @@ export const settings = z.object({
   form: formValues.catch(FORM_DEFAULTS),
   theme: z.enum(THEMES).catch('system'),
   showsPreview: z.boolean().catch(true),
+  /** On another machine than the bridge's: this tab is an engine of the bridge too. */
+  lendsDevice: z.boolean().catch(false),
 });
 export type Settings = z.infer<typeof settings>;
 
-export const DEFAULT_SETTINGS: Settings = {
-  form: FORM_DEFAULTS,
-  theme: 'system',
-  showsPreview: true,
-};
+export const DEFAULT_SETTINGS: Settings = settings.parse({});
 
 const STORAGE_KEY = 'easel.settings';
 
@@ -52,7 +50,7 @@ export function loadSettings(storage: SettingsStorage = browserStorage()): Setti
 
 /** Writes all settings; false where the browser keeps nothing (blocked or full). */
 export function saveSettings(
-  value: { form: FormValues; theme: Theme; showsPreview: boolean },
+  value: Settings,
   storage: SettingsStorage = browserStorage(),
 ): boolean {
   try {

@@ -41,6 +41,15 @@ export interface Server {
 
 const PROBE_TIMEOUT_MS = 5_000;
 
+/** Whether a page's host is the machine that shows it. */
+export function isLoopback(hostname: string): boolean {
+  return (
+    /^(?:.+\.)?localhost\.?$/.test(hostname) ||
+    /^127(?:\.\d{1,3}){3}$/.test(hostname) ||
+    hostname === '[::1]'
+  );
+}
+
 /** The folder that the page lies in, with a trailing slash and without query or fragment. */
 export function baseUrlOf(pageUrl: string): string {
   return new URL('./', pageUrl).href;

@@ -43,6 +43,10 @@ export interface AppState {
   readonly view: Signal<View>;
   readonly server: Signal<ServerKind | null>;
   readonly baseUrl: Signal<string>;
+  /** The bridge is on another machine. */
+  readonly isFarPage: Signal<boolean>;
+  /** Pictures are made by another tab, over the bridge. */
+  readonly isRemote: Signal<boolean>;
 
   readonly status: Signal<EngineStatus>;
   readonly relay: Signal<RelayStatus>;
@@ -52,6 +56,7 @@ export interface AppState {
   readonly fieldProblems: Signal<FieldProblems>;
   readonly theme: Signal<Theme>;
   readonly showsPreview: Signal<boolean>;
+  readonly lendsDevice: Signal<boolean>;
   /** False once the browser refused to keep settings. */
   readonly keepsSettings: Signal<boolean>;
 
@@ -105,12 +110,15 @@ export function createAppState(initial: Settings = DEFAULT_SETTINGS): AppState {
   const form = formSignals(initial.form);
   const theme = signal(initial.theme);
   const showsPreview = signal(initial.showsPreview);
+  const lendsDevice = signal(initial.lendsDevice);
   const job = signal<RunningJob | null>(null);
   const values = computed(() => readForm(form));
   return {
     view: signal<View>('create'),
     server: signal<ServerKind | null>(null),
     baseUrl: signal(''),
+    isFarPage: signal(false),
+    isRemote: signal(false),
     status: signal(NO_STATUS),
     relay: signal<RelayStatus>({ state: 'off', message: '' }),
     catalog: signal<Catalog>({ checkpoints: [] }),
@@ -118,6 +126,7 @@ export function createAppState(initial: Settings = DEFAULT_SETTINGS): AppState {
     fieldProblems: signal<FieldProblems>({}),
     theme,
     showsPreview,
+    lendsDevice,
     keepsSettings: signal(true),
     initPicture: signal<InitPicture | null>(null),
     fileProblem: signal<FileProblem | null>(null),
@@ -139,6 +148,7 @@ export function createAppState(initial: Settings = DEFAULT_SETTINGS): AppState {
       form: values.value,
       theme: theme.value,
       showsPreview: showsPreview.value,
+      lendsDevice: lendsDevice.value,
     })),
   };
 }

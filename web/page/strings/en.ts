@@ -110,6 +110,8 @@ export const en = {
   },
   device: {
     looking: 'Looking for the GPU',
+    remote: (adapter: string) => `Pictures are made on the bridge’s machine: ${adapter}`,
+    remoteNone: 'Pictures are made on the bridge’s machine.',
     webgpu: (adapter: string) => `Runs on ${adapter} (WebGPU)`,
     software: (adapter: string) => `Runs on ${adapter}, a software adapter: slow`,
     wasm: (threads: number) =>
@@ -174,6 +176,7 @@ export const en = {
     theme: 'Theme',
     themes: { system: 'As the system', light: 'Light', dark: 'Dark' },
     showsPreview: 'Show the picture while it is made',
+    lendsDevice: 'Let this device make pictures for the bridge too (reloads the page)',
   },
   models: {
     title: 'Models',

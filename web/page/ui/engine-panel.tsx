@@ -27,7 +27,7 @@ export function EnginePanel() {
     [t.connection.checkpoint, checkpoint ?? t.connection.noCheckpoint],
   ];
   if (precision) rows.push([t.connection.precision, precision]);
-  if (device) {
+  if (device && !app.state.isRemote.value) {
     rows.push([t.connection.deviceName, device.adapter], [t.connection.deviceWhy, device.reason]);
     if (device.provider === 'webgpu') {
       rows.push(
@@ -38,7 +38,8 @@ export function EnginePanel() {
       rows.push([t.connection.threads, String(device.wasmThreads)]);
     }
   }
-  rows.push([t.connection.isolated, yesNo(globalThis.crossOriginIsolated === true)]);
+  if (!app.state.isRemote.value)
+    rows.push([t.connection.isolated, yesNo(globalThis.crossOriginIsolated === true)]);
   return (
     <section class="panel">
       <h2>{t.connection.deviceTitle}</h2>

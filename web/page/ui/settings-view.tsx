@@ -63,6 +63,20 @@ function PagePanel() {
         />
         {t.settings.showsPreview}
       </label>
+      {state.isFarPage.value && (
+        <label class="check">
+          <input
+            type="checkbox"
+            checked={state.lendsDevice.value}
+            onChange={(event) => {
+              state.lendsDevice.value = event.currentTarget.checked;
+              // The page writes its settings as it goes.
+              location.reload();
+            }}
+          />
+          {t.settings.lendsDevice}
+        </label>
+      )}
     </section>
   );
 }

@@ -20,8 +20,8 @@ export function DeviceLine() {
     <div class="status-line">
       <span class={`lamp lamp-${deviceTone(status)}`} aria-hidden="true" />
       <p>
-        {deviceLine(device)}
-        {needsReason(device) && device.reason !== '' && (
+        {deviceLine(device, { isRemote: state.isRemote.value })}
+        {!state.isRemote.value && needsReason(device) && device.reason !== '' && (
           <span class="reason"> {device.reason}</span>
         )}
         {status.message && <span class="reason"> {status.message}</span>}

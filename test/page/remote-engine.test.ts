@@ -1,0 +1,224 @@
+import { Hono } from 'hono';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { a1111Routes } from '../../bridge/a1111/routes.ts';
+import type { AppEnv } from '../../bridge/app-env.ts';
+import { healthHttpStatus, healthOf } from '../../bridge/health.ts';
+import { jobRoutes } from '../../bridge/routes/job-routes.ts';
+import { GenerationError } from '../../protocol/errors.ts';
+import { generationParams } from '../../protocol/generation.ts';
+import type { JobEvent } from '../../protocol/job.ts';
+import { createBridgeApi } from '../../web/page/bridge-api.ts';
+import { createRemoteEngine } from '../../web/page/remote-engine.ts';
+import type { GeneratedImage } from '../../web/shared/engine.ts';
+import { type FakeOptions, fakeServices, listing, makePng } from '../bridge/a1111/fake-services.ts';
+
+/** The bridge's real routes over fake services, and the engine that the page drives them with. */
+function setUp(options: FakeOptions = {}) {
+  const fake = fakeServices(options);
+  const app = new Hono<AppEnv>();
+  app.get('/health', (c) => {
+    const found = healthOf({
+      engines: fake.services.engines.list(),
+      queue: fake.services.jobs.view(),
+      isStopping: false,
+      isStarting: false,
+      pageUrl: 'http://pc:7860/',
+    });
+    return c.json(found, healthHttpStatus(found.status));
+  });
+  app.route('/', jobRoutes(fake.services.jobs));
+  app.route('/', a1111Routes(fake.services));
+  const network = { isUp: true };
+  const listeners = new Map<string, (event: { data: string }) => void>();
+  const api = createBridgeApi('http://pc:7860/', {
+    fetchImpl: async (input, init) => {
+      if (!network.isUp) throw new TypeError('Failed to fetch');
+      const reply = await app.request(String(input).replace('http://pc:7860', ''), init);
+      if (!network.isUp) throw new TypeError('network error');
+      init?.signal?.throwIfAborted();
+      return reply;
+    },
+    openEvents: () => ({
+      addEventListener: (type, listener) => void listeners.set(type, listener),
+      close: () => listeners.clear(),
+    }),
+  });
+  const emit = (event: JobEvent) => listeners.get(event.type)?.({ data: JSON.stringify(event) });
+  const engine = createRemoteEngine(api, { pollMs: 20 });
+  closers.push(() => engine.close());
+  return { fake, engine, emit, network, listeners };
+}
+
+const closers: Array<() => Promise<void>> = [];
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close();
+});
+
+const PARAMS = generationParams.parse({
+  prompt: 'a red apple',
+  negativePrompt: 'blurry',
+  seed: 7,
+  steps: 12,
+  guidanceScale: 6.5,
+  sampler: 'DPM++ 2M',
+  scheduler: 'exponential',
+  width: 640,
+  batchCount: 2,
+});
+
+describe('generate', () => {
+  it('asks for exactly the job and brings its pictures home', async () => {
+    const { fake, engine } = setUp();
+    const images: GeneratedImage[] = [];
+    const summary = await engine.generate(PARAMS, { onImage: (image) => images.push(image) });
+    expect(fake.requests[0]?.params).toMatchObject({
+      mode: 'txt2img',
+      prompt: 'a red apple',
+      negativePrompt: 'blurry',
+      seed: 7,
+      steps: 12,
+      guidanceScale: 6.5,
+      sampler: 'DPM++ 2M',
+      scheduler: 'exponential',
+      width: 640,
+      height: 512,
+      batchCount: 2,
+    });
+    expect(summary).toMatchObject({ interrupted: false, width: 640 });
+    expect(images.map(({ index, seed, format }) => [index, seed, format])).toEqual([
+      [0, 7, 'png'],
+      [1, 8, 'png'],
+    ]);
+    expect(images[0]?.infotext).toContain('Steps: 12, Sampler: DPM++ 2M');
+    expect(images[0]?.bytes[0]).toBe(0x89);
+  });
+
+  it('sends img2img with its picture, strength and checkpoint', async () => {
+    const { fake, engine } = setUp({ models: [listing('easel-tiny'), listing('dreamshaper_8')] });
+    await engine.generate({
+      ...PARAMS,
+      mode: 'img2img',
+      initImages: [makePng(8, 8).toString('base64')],
+      denoisingStrength: 0.4,
+      resizeMode: 2,
+      checkpoint: 'dreamshaper_8',
+    });
+    expect(fake.requests[0]?.params).toMatchObject({
+      mode: 'img2img',
+      denoisingStrength: 0.4,
+      resizeMode: 2,
+      checkpoint: 'dreamshaper_8',
+    });
+    expect(fake.requests[0]?.params.initImages).toHaveLength(1);
+  });
+
+  it('follows progress and previews of its own job alone', async () => {
+    const { fake, engine, emit, listeners } = setUp({ isManual: true });
+    const seen: string[] = [];
+    const job = engine.generate(PARAMS, {
+      onProgress: ({ step }) => seen.push(`step ${step}`),
+      onPreview: (bytes) => seen.push(`preview ${bytes.length}`),
+    });
+    await vi.waitFor(() => expect(fake.requests).toHaveLength(1));
+    await vi.waitFor(() => {
+      emit({ type: 'job-preview', jobId: 'job-1', attempt: 1, data: 'AAAA' });
+      expect(seen).toContain('preview 3');
+    });
+    fake.step(4);
+    const progress = fake.services.jobs.find({ jobId: 'job-1' })!.progress!;
+    emit(progress);
+    emit({ ...progress, jobId: 'another', step: 9 });
+    expect(seen).toContain('step 4');
+    expect(seen).not.toContain('step 9');
+    fake.finish();
+    await job;
+    expect(listeners.size).toBe(0);
+  });
+
+  it('interrupts its own job, and gives what is finished', async () => {
+    const { fake, engine } = setUp({ isManual: true });
+    const images: GeneratedImage[] = [];
+    const job = engine.generate(PARAMS, { onImage: (image) => images.push(image) });
+    await vi.waitFor(() => expect(fake.requests).toHaveLength(1));
+    fake.image();
+    await vi.waitFor(() => {
+      engine.interrupt();
+      expect(fake.services.jobs.view().running).toBe(0);
+    });
+    expect(await job).toMatchObject({ interrupted: true });
+    expect(images).toHaveLength(1);
+  });
+
+  it('rejects with AbortError when it is aborted', async () => {
+    const { fake, engine } = setUp({ isManual: true });
+    const abort = new AbortController();
+    const job = engine.generate(PARAMS, { signal: abort.signal });
+    const outcome = expect(job).rejects.toMatchObject({ name: 'AbortError' });
+    await vi.waitFor(() => expect(fake.requests).toHaveLength(1));
+    abort.abort();
+    fake.finish();
+    await outcome;
+  });
+
+  it('says what the bridge says when it refuses', async () => {
+    const { engine } = setUp({ failure: new GenerationError('no-tab', 'Open the page.') });
+    const job = engine.generate(PARAMS);
+    await expect(job).rejects.toMatchObject({ code: 'no-tab', message: 'Open the page.' });
+    const bad = engine.generate({ ...PARAMS, mode: 'img2img', initImages: ['AAAA'] });
+    await expect(bad).rejects.toMatchObject({ name: 'GenerationError' });
+  });
+
+  it('does not lose a job whose connection breaks', async () => {
+    const { fake, engine, network } = setUp({ isManual: true });
+    const images: GeneratedImage[] = [];
+    const job = engine.generate(PARAMS, { onImage: (image) => images.push(image) });
+    await vi.waitFor(() => expect(fake.requests).toHaveLength(1));
+    network.isUp = false;
+    fake.finish();
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    network.isUp = true;
+    expect(await job).toMatchObject({ interrupted: false });
+    expect(images).toHaveLength(2);
+  });
+});
+
+describe('status and catalogue', () => {
+  it('mirrors the engine that is attached, and its checkpoints', async () => {
+    const { engine } = setUp({ models: [listing('easel-tiny'), listing('dreamshaper_8')] });
+    const states: string[] = [];
+    const names: string[][] = [];
+    engine.onRelayStatus(({ state }) => states.push(state));
+    engine.onCatalog(({ checkpoints }) => names.push(checkpoints.map(({ name }) => name)));
+    await vi.waitFor(() => expect(states.at(-1)).toBe('attached'));
+    await vi.waitFor(() => expect(names.at(-1)).toEqual(['easel-tiny', 'dreamshaper_8']));
+    let checkpoint: string | null = null;
+    engine.onStatus((status) => {
+      checkpoint = status.checkpoint;
+    });
+    expect(checkpoint).toBe('easel-tiny');
+  });
+
+  it('says what to open when no engine is attached, and that a bridge is gone', async () => {
+    const { engine, network } = setUp({ loaded: null });
+    let message: string | null = null;
+    const relays: string[] = [];
+    engine.onStatus((status) => {
+      message = status.message;
+    });
+    engine.onRelayStatus(({ state }) => relays.push(state));
+    await vi.waitFor(() => expect(message).toMatch(/No engine is attached/));
+    network.isUp = false;
+    await vi.waitFor(() => expect(relays.at(-1)).toBe('connecting'));
+    network.isUp = true;
+    await vi.waitFor(() => expect(relays.at(-1)).toBe('attached'));
+  });
+
+  it('loads and unloads on the machine with the GPU', async () => {
+    const { fake, engine } = setUp({ models: [listing('easel-tiny'), listing('dreamshaper_8')] });
+    await engine.loadCheckpoint('dreamshaper_8');
+    await engine.unloadCheckpoint();
+    expect(fake.commands.map(({ name }) => name)).toEqual(['load-checkpoint', 'unload-checkpoint']);
+    await engine.refreshModels();
+    expect(fake.library.refreshes).toBe(1);
+  });
+});
