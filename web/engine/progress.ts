@@ -25,6 +25,7 @@ export function createProgressReporter(options: ProgressOptions): ProgressReport
   const { batches, pictures, steps, report } = options;
   const imageCount = batches * pictures;
   let batch = 0;
+  let lastStep = 0;
   let startedAt = performance.now();
 
   function tell(
@@ -58,17 +59,19 @@ export function createProgressReporter(options: ProgressOptions): ProgressReport
     },
     beginBatch(next) {
       batch = next;
+      lastStep = 0;
       if (batch === 0) startedAt = performance.now();
       tell('sampling', { step: 0, ofBatch: 0 });
     },
     stepDone(done) {
       // DPM adaptive makes as many steps as it needs.
       const step = Math.min(done, steps);
+      lastStep = step;
       tell('sampling', { step, ofBatch: steps > 0 ? (step / steps) * SAMPLING_SHARE : 0 });
     },
     decoding(place) {
       const ofBatch = SAMPLING_SHARE + (1 - SAMPLING_SHARE) * (place / pictures);
-      tell('decoding', { step: steps, ofBatch, place });
+      tell('decoding', { step: lastStep, ofBatch, place });
     },
   };
 }

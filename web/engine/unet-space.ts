@@ -148,10 +148,10 @@ export function createLatentSpace<T>(
     predict,
     decode,
     async pace() {
-      // One step stays in flight, so that the device never waits for JavaScript.
+      // On a GPU one step stays in flight, so that the device never waits for JavaScript.
       const previous = lastPace;
       lastPace = runtime.settled();
-      await previous;
+      await (runtime.device.provider === 'webgpu' ? previous : lastPace);
     },
     dispose() {
       for (const tensor of states.values()) tensor.dispose();

@@ -4,6 +4,7 @@ import { type DeviceChoice, requestDevice } from './adapter.ts';
 import { bundleFor, loadBundle, type Ort } from './bundle.ts';
 import { createRuntimeClock, type RuntimeCounters } from './counters.ts';
 import { deviceLostError, runtimeError } from './errors.ts';
+import { yieldToEvents } from './macrotask.ts';
 import {
   type DeviceTensor,
   type OrtTensor,
@@ -42,7 +43,7 @@ export interface Runtime {
   tensor(values: TensorValues, shape: readonly number[]): DeviceTensor;
   /** A tensor that stays where sessions run: uploaded once on WebGPU. */
   upload(values: TensorValues, shape: readonly number[]): DeviceTensor;
-  /** Waits for the work submitted so far, without reading anything back; resolves at once on wasm. */
+  /** Waits for the work submitted so far, without reading anything back; on wasm lets events in. */
   settled(): Promise<void>;
   /** Picture `index` of a batch as a tensor of its own, with no read-back. */
   sliceBatch(tensor: DeviceTensor, index: number): DeviceTensor;
@@ -145,7 +146,7 @@ class OrtRuntime implements Runtime {
 
   async settled(): Promise<void> {
     const gpu = this.#gpu;
-    if (!gpu) return;
+    if (!gpu) return yieldToEvents();
     await this.#clock.time(() => Promise.race([gpu.queue.onSubmittedWorkDone(), this.lost]));
   }
 
