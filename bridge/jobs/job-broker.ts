@@ -51,6 +51,8 @@ export class JobBroker implements JobService, RelayListener {
   readonly #hangUps: HangUps;
   readonly #sweeper: NodeJS.Timeout;
   #engineGoneAt: number;
+  /** Counts reasons to look for work, so that one that comes while a tab is asking is not lost. */
+  #wakeUps = 0;
   #isStopping = false;
 
   constructor(options: JobBrokerOptions) {
@@ -180,8 +182,13 @@ export class JobBroker implements JobService, RelayListener {
     live.waiter?.reject(parseError(record.error ?? CANCELLED));
   }
 
-  /** Gives waiting jobs to tabs that can take one. */
+  /** There may be work for a tab, or a tab for work. */
   #pump(): void {
+    this.#wakeUps += 1;
+    this.#giveAll();
+  }
+
+  #giveAll(): void {
     if (this.#isStopping) return;
     for (const tab of this.#relay.takers()) {
       tab.isReserved = true;
@@ -190,9 +197,11 @@ export class JobBroker implements JobService, RelayListener {
   }
 
   async #give(tab: Tab): Promise<void> {
+    const wakeUps = this.#wakeUps;
     const record = await this.#store.take();
     if (!record) {
       tab.isReserved = false;
+      if (this.#wakeUps !== wakeUps) this.#giveAll();
       return;
     }
     if (this.#relay.assign(tab, record)) return;
