@@ -43,7 +43,7 @@ export function buildGraph(
     component.precision,
     shape,
     storedWeights(component, shardPaths),
-    { clipSkip, finalNorm, pooled, webgpu: provider === 'webgpu' },
+    { clipSkip, finalNorm, pooled, provider },
   );
   return { onnx: graph.encode(), shardPaths };
 }

@@ -50,7 +50,7 @@ export function buildComponent(
   precision: Precision,
   shape: GraphShape,
   weights: WeightSource,
-  { clipSkip, finalNorm, pooled, webgpu }: ComponentOptions,
+  { clipSkip, finalNorm, pooled, provider }: ComponentOptions,
 ): GraphBuilder {
   const dtype = precision === 'fp16' ? 'float16' : 'float32';
   const g = new GraphBuilder(name, { dtype, provider, weights });

@@ -1,5 +1,5 @@
 import type { GraphBuilder, Value } from '../onnx/graph-builder.ts';
-import { add, cast, floats, matMul, reshape } from '../onnx/ops.ts';
+import { add, cast, floats, matMul, mul, reshape, scalar } from '../onnx/ops.ts';
 
 /** The layers every model is made of; each reads its weights under the name it is given. */
 
@@ -94,25 +94,39 @@ export function groupNorm(
   }
   return g.scope(name, () => {
     const wide = cast(g, x, 'float32');
+    const [scaled, scaledEpsilon] = withCommonEpsilon(g, wide, epsilon);
     const filled = (size: number, value: number) =>
       floats(g, wide, [size], Array(size).fill(value));
-    const grouped = reshape(g, wide, [batch, groups, (channels / groups) * height * width]);
+    const grouped = reshape(g, scaled, [batch, groups, (channels / groups) * height * width]);
     const normed = g.op(
       'InstanceNormalization',
       [grouped, filled(groups, 1), filled(groups, 0)],
       grouped,
-      { attributes: { epsilon: { float: epsilon } } },
+      { attributes: { epsilon: { float: scaledEpsilon } } },
     );
     const scale = g.weight('weight', [channels], { keepFloat32: true });
     const shift = g.weight('bias', [channels], { keepFloat32: true });
-    const scaled = g.op(
+    const shifted = g.op(
       'BatchNormalization',
       [reshape(g, normed, x.shape), scale, shift, filled(channels, 0), filled(channels, 1)],
       wide,
       { attributes: { epsilon: { float: 0 } } },
     );
-    return cast(g, scaled, x.dtype);
+    return cast(g, shifted, x.dtype);
   });
+}
+
+const COMMON_EPSILON = 1e-5;
+
+/**
+ * onnxruntime's WebGPU provider writes an InstanceNormalization's epsilon into the shader and leaves it
+ * out of the key that shaders are kept by: on one device, all of them use the epsilon of the first. So
+ * there all have the same, and the input is scaled instead: the norm of s · x with epsilon e is the norm
+ * of x with e / s².
+ */
+function withCommonEpsilon(g: GraphBuilder, x: Value, epsilon: number): [Value, number] {
+  if (g.provider !== 'webgpu' || epsilon === COMMON_EPSILON) return [x, epsilon];
+  return [mul(g, x, scalar(g, x, Math.sqrt(COMMON_EPSILON / epsilon))), COMMON_EPSILON];
 }
 
 /** `nn.LayerNorm` over the last axis. */

@@ -22,8 +22,6 @@ export interface TransformerOptions {
   readonly context: Value;
   /** Scores and softmax in float32 in a float16 graph. */
   readonly upcastAttention: boolean;
-  /** Use operators that only the WebGPU provider has. */
-  readonly webgpu: boolean;
 }
 
 const LAYER_NORM_EPSILON = 1e-5;
@@ -76,7 +74,7 @@ function transformerBlock(
   const second = normOfSum(g, 'norm2', { skip: first.sum, ...self }, LAYER_NORM_EPSILON);
   const cross = attention(g, 'attn2', second.normed, options.context, options);
   const third = normOfSum(g, 'norm3', { skip: second.sum, ...cross }, LAYER_NORM_EPSILON);
-  return { skip: third.sum, ...feedForward(g, third.normed, options) };
+  return { skip: third.sum, ...feedForward(g, third.normed) };
 }
 
 /** diffusers' `Attention` without bias in q, k and v. */
@@ -101,24 +99,22 @@ function attention(
 }
 
 /** diffusers' `FeedForward` with GEGLU: the second half of the projection gates the first. */
-function feedForward(
-  g: GraphBuilder,
-  x: Value,
-  { webgpu }: TransformerOptions,
-): Omit<PendingSum, 'skip'> {
+function feedForward(g: GraphBuilder, x: Value): Omit<PendingSum, 'skip'> {
   const features = x.shape.at(-1) ?? 0;
   const inner = features * 4;
   return g.scope('ff', () => {
     const projected = project(g, 'net.0.proj', x, 2 * inner);
     const bias = linearBias(g, 'net.0.proj', 2 * inner);
-    const gated = webgpu
-      ? g.op(
-          'BiasSplitGelu',
-          [projected, bias],
-          { dtype: x.dtype, shape: [...x.shape.slice(0, -1), inner] },
-          { domain: 'com.microsoft' },
-        )
-      : geglu(g, add(g, projected, bias));
+    // One node, which only the WebGPU provider has.
+    const gated =
+      g.provider === 'webgpu'
+        ? g.op(
+            'BiasSplitGelu',
+            [projected, bias],
+            { dtype: x.dtype, shape: [...x.shape.slice(0, -1), inner] },
+            { domain: 'com.microsoft' },
+          )
+        : geglu(g, add(g, projected, bias));
     return {
       delta: project(g, 'net.2', gated, features),
       bias: linearBias(g, 'net.2', features),

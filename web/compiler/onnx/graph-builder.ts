@@ -25,6 +25,9 @@ export interface NodeOptions {
 
 type FloatDtype = 'float32' | 'float16';
 
+/** The execution provider that a graph is made for; what is made for `wasm` runs on both. */
+export type Provider = 'webgpu' | 'wasm';
+
 /**
  * Collects the nodes of one graph. Names follow the module path (`down_blocks.0.resnets.1.conv1/Conv`),
  * equal constants are stored once, and every value knows its element type and shape.
@@ -32,6 +35,7 @@ type FloatDtype = 'float32' | 'float16';
 export class GraphBuilder {
   /** Element type of activations between the layers. */
   readonly dtype: FloatDtype;
+  readonly provider: Provider;
   readonly #name: string;
   readonly #weights: WeightSource;
   readonly #inputs: OnnxTensorType[] = [];
@@ -44,10 +48,15 @@ export class GraphBuilder {
 
   constructor(
     name: string,
-    { dtype = 'float32', weights = noWeights }: { dtype?: FloatDtype; weights?: WeightSource } = {},
+    {
+      dtype = 'float32',
+      provider = 'wasm',
+      weights = noWeights,
+    }: { dtype?: FloatDtype; provider?: Provider; weights?: WeightSource } = {},
   ) {
     this.#name = name;
     this.dtype = dtype;
+    this.provider = provider;
     this.#weights = weights;
   }
 

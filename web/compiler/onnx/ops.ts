@@ -21,11 +21,7 @@ function binary(g: GraphBuilder, opType: string, a: Value, b: Value): Value {
   return g.op(opType, [a, b], { dtype: a.dtype, shape: broadcastShape(a.shape, b.shape) });
 }
 
-export function unary(
-  g: GraphBuilder,
-  opType: 'Sin' | 'Exp' | 'Floor' | 'Sigmoid',
-  x: Value,
-): Value {
+export function unary(g: GraphBuilder, opType: 'Abs' | 'Exp' | 'Floor', x: Value): Value {
   return g.op(opType, [x], x);
 }
 
