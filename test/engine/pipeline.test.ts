@@ -189,3 +189,85 @@ describe('whole jobs end as in A1111', () => {
     }
   });
 });
+
+describe('a job on its way', () => {
+  const params: GenerationParams = { ...GENERATION_DEFAULTS, width: 64, height: 64, steps: 6 };
+
+  test('tells every step, rising to the end', async () => {
+    const told: GenerationProgress[] = [];
+    await run(
+      { ...params, batchSize: 2, batchCount: 2 },
+      { onProgress: (progress) => told.push(progress) },
+    );
+    const steps = told.filter(({ stage }) => stage === 'sampling').map(({ step }) => step);
+    expect(steps).toEqual([0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 5, 6]);
+    const fractions = told.map(({ fraction }) => fraction);
+    expect(fractions).toEqual([...fractions].sort((a, b) => a - b));
+    expect(told[0]).toMatchObject({ stage: 'encoding', fraction: 0, imageCount: 4 });
+    expect(told.at(-1)).toMatchObject({ stage: 'decoding', imageIndex: 3, step: 6 });
+    expect(fractions.at(-1)).toBeLessThan(1);
+  });
+
+  test('ends after the step in which it is interrupted, with the picture as it is', async () => {
+    let isInterrupted = false;
+    const { model, pictures, result } = await run(
+      { ...params, batchCount: 3 },
+      {
+        isInterrupted: () => isInterrupted,
+        onProgress: ({ step, imageIndex }) => {
+          if (imageIndex === 1 && step === 2) isInterrupted = true;
+        },
+      },
+    );
+    expect(result.interrupted).toBe(true);
+    expect(pictures.map(({ index }) => index)).toEqual([0, 1]);
+    expect(model.calls).toHaveLength(6 + 2);
+  });
+
+  test('drops the picture that is skipped and goes on', async () => {
+    let isSkipped = false;
+    const { pictures, result } = await run(
+      { ...params, batchCount: 3 },
+      {
+        isSkipped: () => isSkipped,
+        beginBatch: () => {
+          isSkipped = false;
+        },
+        onProgress: ({ step, imageIndex }) => {
+          if (imageIndex === 1 && step === 2) isSkipped = true;
+        },
+      },
+    );
+    expect(result.interrupted).toBe(false);
+    expect(pictures.map(({ index }) => index)).toEqual([0, 2]);
+  });
+
+  test('rejects with AbortError when it is aborted, at the next step', async () => {
+    const abort = new AbortController();
+    const aborted = run(params, {
+      signal: abort.signal,
+      onProgress: ({ step }) => {
+        if (step === 2) abort.abort();
+      },
+    });
+    await expect(aborted).rejects.toMatchObject({ name: 'AbortError' });
+  });
+
+  test('leaves the negative prompt out where it cancels', async () => {
+    const { model } = await run({ ...params, guidanceScale: 1 });
+    expect(model.calls.every(({ texts }) => texts.length === 1)).toBe(true);
+    const guided = await run({ ...params, guidanceScale: 1, prompt: 'a AND b' });
+    expect(guided.model.calls.every(({ texts }) => texts.length === 3)).toBe(true);
+  });
+
+  test.each([
+    [{ mode: 'img2img', initImages: [] } as const, 'needs a picture'],
+    [{ mode: 'img2img', initImages: ['init', 'second'] } as const, 'for a batch of 1'],
+    [{ width: 64, height: 4 }, 'too small'],
+  ])('is refused when it makes no sense: %j', async (change, message) => {
+    await expect(run({ ...params, ...change } as GenerationParams)).rejects.toMatchObject({
+      code: 'invalid-request',
+      message: expect.stringContaining(message),
+    });
+  });
+});
