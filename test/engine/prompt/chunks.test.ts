@@ -104,6 +104,12 @@ describe('textual inversions', () => {
 
   test.each(vectors.embeddings)('$prompt', (row) => checkChunks(row, clip, { findEmbedding }));
 
+  test('one of more than 75 vectors is refused by name', () => {
+    expect(() => planOf(['big-one'], { findEmbedding })).toThrow(
+      'A textual inversion of the prompt has more than 75 vectors, which no chunk holds: one of big-one.',
+    );
+  });
+
   test('their hashes go into the infotext, the last text’s first', () => {
     const { groups } = planOf(['easycanyon, orchard', 'orchard-style'], { findEmbedding });
     const embeddingHash = (name: string): string =>

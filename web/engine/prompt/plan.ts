@@ -1,22 +1,31 @@
+import { GenerationError } from '../../../protocol/errors.ts';
 import {
-  type ChunkedPrompt,
+  CHUNK_LENGTH,
   type ChunkOptions,
   chunkPrompt,
   emptyChunk,
   networkTokens,
+  type PromptChunk,
 } from './chunks.ts';
 import { composePrompts } from './composition.ts';
 import type { EmbeddingPlace } from './embeddings.ts';
+import type { EmphasisMode } from './emphasis.ts';
 import { type ExtraNetworks, parseBatchNetworks } from './extra-networks.ts';
 import { type ScheduledText, schedulePrompt } from './schedules.ts';
 import type { ClipTokenizer } from './tokenizer.ts';
 
-/** One call of a text encoder: the same chunk of every text of a group. Rows are texts. */
+/**
+ * One call of a text encoder: the same chunk of every text of a group. Rows are texts. Its output is weighed with
+ * `applyEmphasis(batch.emphasis, z, batch.multipliers, batch)`.
+ */
 export interface ChunkBatch {
-  /** Ids for the network, padding in place; rows have equal lengths unless an embedding is over 75 vectors long. */
+  /** 77 ids for the network, padding in place. */
   readonly tokens: readonly (readonly number[])[];
   readonly multipliers: readonly (readonly number[])[];
   readonly embeddings: readonly (readonly EmbeddingPlace[])[];
+  readonly emphasis: EmphasisMode;
+  /** How often each row counts: the group's `repeats`. */
+  readonly repeats: readonly number[];
 }
 
 /**
@@ -89,7 +98,8 @@ export interface ConditioningRequest extends PassSteps {
  * Works out what has to be encoded for a batch, and what is in force at each call of the network: LoRA tags are
  * cut from the positive prompts, AND parts and schedules taken apart, texts chunked.
  *
- * Throws `invalid-request` for prompts that A1111 fails on too (a weight that is no number).
+ * Throws `invalid-request` for prompts that A1111 fails on too: a weight that is no number, and a textual inversion of
+ * more than 75 vectors, which no chunk holds.
  */
 export function planConditioning(request: ConditioningRequest): ConditioningPlan {
   const { prompts, negativePrompts, hires } = request;
@@ -199,35 +209,45 @@ class GroupList {
     const group = this.#known.get(key) ?? this.list.length;
     if (group === this.list.length) {
       this.#known.set(key, group);
-      this.list.push({ texts, repeats, isNegative, encoders: this.#encode(texts) });
+      this.list.push({ texts, repeats, isNegative, encoders: this.#encode(texts, repeats) });
     }
     return { group, schedule, rows };
   }
 
-  #encode(texts: readonly string[]): ChunkBatch[][] {
-    const prompts = this.#tokenizers.map((tokenizer, index) => {
-      return texts.map((text) => {
+  #encode(texts: readonly string[], repeats: readonly number[]): ChunkBatch[][] {
+    const prompts = this.#tokenizers.map((tokenizer, index) =>
+      texts.map((text) => {
         const chunked = chunkPrompt(text, tokenizer, this.#chunkOptions[index]);
         this.tokenCount = Math.max(this.tokenCount, chunked.tokenCount);
         return chunked;
-      });
-    });
+      }),
+    );
     // Two tokenizers can disagree about a text's length; their outputs are joined, so the longer one decides.
     const count = Math.max(0, ...prompts.flat().map(({ chunks }) => chunks.length));
-    return this.#tokenizers.map((tokenizer, index) =>
-      Array.from({ length: count }, (_, chunk) =>
-        chunkBatch(prompts[index] ?? [], chunk, tokenizer),
-      ),
-    );
+    return this.#tokenizers.map((tokenizer, index) => {
+      const emphasis = this.#chunkOptions[index]?.emphasis ?? 'Original';
+      return Array.from({ length: count }, (_, chunk) => {
+        const rows = (prompts[index] ?? []).map(
+          ({ chunks }) => chunks[chunk] ?? emptyChunk(tokenizer),
+        );
+        return { ...chunkBatch(rows, tokenizer), emphasis, repeats };
+      });
+    });
   }
 }
 
 function chunkBatch(
-  prompts: readonly ChunkedPrompt[],
-  index: number,
+  rows: readonly PromptChunk[],
   tokenizer: ClipTokenizer,
-): ChunkBatch {
-  const rows = prompts.map(({ chunks }) => chunks[index] ?? emptyChunk(tokenizer));
+): Pick<ChunkBatch, 'tokens' | 'multipliers' | 'embeddings'> {
+  for (const { tokens, embeddings } of rows) {
+    if (tokens.length <= CHUNK_LENGTH + 2) continue;
+    const names = embeddings.map(({ name }) => name).join(', ');
+    throw new GenerationError(
+      'invalid-request',
+      `A textual inversion of the prompt has more than ${CHUNK_LENGTH} vectors, which no chunk holds: one of ${names}. Leave it out.`,
+    );
+  }
   return {
     tokens: rows.map((chunk) => networkTokens(chunk, tokenizer)),
     multipliers: rows.map(({ multipliers }) => multipliers),
