@@ -1,6 +1,7 @@
 import type { ComponentConfig } from './component.ts';
 import { unsupportedModel } from './errors.ts';
 import { openDiffusersFolder } from './layouts/diffusers-folder.ts';
+import { openSingleFile } from './layouts/single-file.ts';
 import type { ByteSource, ComponentName, ModelDescription, ModelFiles } from './model.ts';
 import type { SourceTensor } from './safetensors.ts';
 
@@ -36,8 +37,40 @@ export async function openCheckpoint(
   if (files.files.some(({ path }) => path === 'model_index.json')) {
     return openDiffusersFolder(files, signal ? { signal } : {});
   }
-  throw unsupportedModel(
-    files.name,
-    'is no diffusers folder: model_index.json is missing. This version of Easel reads Stable Diffusion 1.x in that layout.',
+  const weights = files.files.filter(({ path }) => /\.safetensors$/i.test(path));
+  const [file] = weights;
+  if (file && weights.length === 1) {
+    return openSingleFile(files, file, { sidecar: sidecarOf(file, files), signal });
+  }
+  if (file) {
+    throw unsupportedModel(
+      files.name,
+      `holds ${weights.length} .safetensors files and no model_index.json that says how they belong together. Easel reads diffusers folders and checkpoints of one file.`,
+    );
+  }
+  throw noWeights(files);
+}
+
+/** The configuration beside a single file: the one of its name, else the only one. */
+function sidecarOf(file: ByteSource, { files }: ModelFiles): ByteSource | undefined {
+  const stem = file.path.replace(/\.safetensors$/i, '');
+  const configs = files.filter(({ path }) => /\.ya?ml$/i.test(path));
+  const named = configs.find(({ path }) => path.replace(/\.ya?ml$/i, '') === stem);
+  return named ?? (configs.length === 1 ? configs[0] : undefined);
+}
+
+const PICKLED = /\.(ckpt|pt|pth|bin)$/i;
+
+function noWeights({ name, files }: ModelFiles): Error {
+  const pickled = files.find(({ path }) => PICKLED.test(path));
+  if (!pickled) {
+    return unsupportedModel(
+      name,
+      'holds neither a .safetensors file nor the model_index.json of a diffusers folder.',
+    );
+  }
+  return unsupportedModel(
+    pickled.path,
+    'is a pickled file, and such files can run code when they are read, so Easel never opens them. Convert it to .safetensors: in AUTOMATIC1111 with the Checkpoint Merger (one model, no interpolation, format safetensors), or look for a .safetensors file where you found this one.',
   );
 }

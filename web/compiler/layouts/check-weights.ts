@@ -8,21 +8,38 @@ import type { WeightSpec } from '../weights.ts';
 /** Element types that weights are converted from. */
 const FLOATS: ReadonlySet<string> = new Set(['F64', 'F32', 'F16', 'BF16']);
 
+/** How errors speak of a layout. */
+export interface LayoutWords {
+  /** The file's own name of a weight. */
+  readonly nameOf: (name: string) => string;
+  /** Where the expected shapes come from. */
+  readonly basis: string;
+  /** Why a tensor that nothing asks for is refused. */
+  readonly leftOver: string;
+}
+
+const FOLDER_WORDS: LayoutWords = {
+  nameOf: (name) => name,
+  basis: 'by the configuration',
+  leftOver: 'which the configuration beside it has no use for',
+};
+
 /**
- * Checks a folder's tensors against what the graphs of its components ask for: all there, of the right
- * shape and type, and none left over. Errors name the file and the tensor.
+ * Checks a component's tensors against what its graphs ask for: all there, of the right shape and
+ * type, and none left over. Errors name the file and the tensor.
  */
 export function checkWeights(
   place: string,
   tensors: ReadonlyMap<string, SourceTensor>,
   components: readonly { readonly name: ComponentName; readonly config: ComponentConfig }[],
+  words: LayoutWords = FOLDER_WORDS,
 ): void {
   const wanted = new Set<string>();
   for (const { name, config } of components) {
     for (const spec of planWeights(name, config)) {
       for (const part of spec.parts) {
         wanted.add(part);
-        checkTensor(place, part, tensors.get(part), spec);
+        checkTensor(place, part, tensors.get(part), spec, words);
       }
     }
   }
@@ -30,7 +47,7 @@ export function checkWeights(
     if (!wanted.has(name)) {
       throw unsupportedModel(
         file.path,
-        `holds the tensor "${name}", which the configuration beside it has no use for.`,
+        `holds the tensor "${words.nameOf(name)}", ${words.leftOver}.`,
       );
     }
   }
@@ -38,10 +55,12 @@ export function checkWeights(
 
 function checkTensor(
   place: string,
-  name: string,
+  part: string,
   tensor: SourceTensor | undefined,
   spec: WeightSpec,
+  { nameOf, basis }: LayoutWords,
 ): void {
+  const name = nameOf(part);
   const [first = 0, ...rest] = spec.shape;
   const expected = [first / spec.parts.length, ...rest];
   if (!tensor) {
@@ -51,7 +70,7 @@ function checkTensor(
   if (withoutTrailingOnes(tensor.shape).join() !== withoutTrailingOnes(expected).join()) {
     throw invalidModel(
       tensor.file.path,
-      `tensor "${name}" should be [${expected.join(', ')}] by the configuration, but is ${found}.`,
+      `tensor "${name}" should be [${expected.join(', ')}] ${basis}, but is ${found}.`,
     );
   }
   if (!FLOATS.has(tensor.dtype)) {

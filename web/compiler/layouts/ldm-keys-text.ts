@@ -1,5 +1,5 @@
+import { isFloatSource, sourceBytes } from '../convert.ts';
 import { invalidModel, unsupportedModel } from '../errors.ts';
-import { sourceBytes, isFloatSource } from '../convert.ts';
 import type { ClipTextConfig } from '../models/clip-text.ts';
 import type { SourceTensor } from '../safetensors.ts';
 import { countWhile, KeyMap, type Tensors } from './ldm-keys.ts';
@@ -83,7 +83,7 @@ export function readOpenClipText(
       thirds(file, tensor).forEach((part, index) => {
         tensors.set(`${module}.${['q', 'k', 'v'][index]}_proj.${kind}`, part);
       });
-    } else tensors.set(WHOLE_NAMES[name] ?? keys.toDiffusers(name) ?? name, tensor);
+    } else tensors.set(keys.toDiffusers(name) ?? name, tensor);
   }
   const projection = source.get('text_projection')?.shape[1];
   const config = clipTextConfig(file, tensors, keys, { ...facts, activation: 'gelu' });
@@ -92,11 +92,6 @@ export function readOpenClipText(
   return { config: { ...config, projection: { size: projection, form: 'matrix' } }, tensors, keys };
 }
 
-/** Names that differ as a whole. */
-const WHOLE_NAMES: Readonly<Record<string, string>> = {
-  positional_embedding: 'text_model.embeddings.position_embedding.weight',
-};
-
 function block(layer: number): string {
   return `transformer.resblocks.${layer}`;
 }
@@ -104,6 +99,7 @@ function block(layer: number): string {
 function openClipKeys(layers: number): KeyMap {
   const keys = new KeyMap();
   keys.add('token_embedding', 'text_model.embeddings.token_embedding');
+  keys.add('positional_embedding', 'text_model.embeddings.position_embedding.weight');
   keys.add('ln_final', 'text_model.final_layer_norm');
   keys.add('text_projection', 'text_projection');
   for (let layer = 0; layer < layers; layer++) {

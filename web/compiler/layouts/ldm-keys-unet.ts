@@ -1,5 +1,5 @@
-import { invalidModel, unsupportedModel } from '../errors.ts';
 import { TIME_IDS } from '../config/unet-config.ts';
+import { invalidModel, unsupportedModel } from '../errors.ts';
 import type { UnetConfig, UnetLevel } from '../models/unet.ts';
 import { countWhile, KeyMap, type Tensors } from './ldm-keys.ts';
 

@@ -20,27 +20,26 @@ const DTYPES = new Map<number, Dtype>(
 export function decodeModel(bytes: Uint8Array): OnnxModel {
   let producer = '';
   let graph: Uint8Array | undefined;
-  const opsets: Record<string, number> = {};
+  const opsets: [domain: string, version: number][] = [];
   for (const field of readFields(bytes)) {
     if (field.number === 2) producer = readString(field);
     else if (field.number === 7) graph = field.bytes;
     else if (field.number === 8) {
-      const { domain, version } = readOpset(field.bytes);
-      opsets[domain] = version;
+      opsets.push(readOpset(field.bytes));
     }
   }
   if (!graph) throw new RangeError('the model has no graph');
-  return { producer, opsets, ...readGraph(graph) };
+  return { producer, opsets: Object.fromEntries(opsets), ...readGraph(graph) };
 }
 
-function readOpset(bytes: Uint8Array): { domain: string; version: number } {
+function readOpset(bytes: Uint8Array): [domain: string, version: number] {
   let domain = '';
   let version = 0;
   for (const field of readFields(bytes)) {
     if (field.number === 1) domain = readString(field);
     else if (field.number === 2) version = field.value;
   }
-  return { domain, version };
+  return [domain, version];
 }
 
 function readGraph(bytes: Uint8Array): Omit<OnnxModel, 'producer' | 'opsets'> {
@@ -62,22 +61,21 @@ function readGraph(bytes: Uint8Array): Omit<OnnxModel, 'producer' | 'opsets'> {
 function readNode(bytes: Uint8Array): OnnxNode {
   const inputs: string[] = [];
   const outputs: string[] = [];
-  const attributes: Record<string, OnnxAttribute> = {};
+  // Object.fromEntries keeps a name like __proto__, which assignment would lose.
+  const attributes: [name: string, attribute: OnnxAttribute][] = [];
   let [name, opType, domain] = ['', '', ''];
   for (const field of readFields(bytes)) {
     if (field.number === 1) inputs.push(readString(field));
     else if (field.number === 2) outputs.push(readString(field));
     else if (field.number === 3) name = readString(field);
     else if (field.number === 4) opType = readString(field);
-    else if (field.number === 5) {
-      const read = readAttribute(field.bytes);
-      attributes[read.name] = read.attribute;
-    } else if (field.number === 7) domain = readString(field);
+    else if (field.number === 5) attributes.push(readAttribute(field.bytes));
+    else if (field.number === 7) domain = readString(field);
   }
-  return { name, opType, domain, inputs, outputs, attributes };
+  return { name, opType, domain, inputs, outputs, attributes: Object.fromEntries(attributes) };
 }
 
-function readAttribute(bytes: Uint8Array): { name: string; attribute: OnnxAttribute } {
+function readAttribute(bytes: Uint8Array): [name: string, attribute: OnnxAttribute] {
   let name = '';
   let attribute: OnnxAttribute | undefined;
   for (const field of readFields(bytes)) {
@@ -89,12 +87,12 @@ function readAttribute(bytes: Uint8Array): { name: string; attribute: OnnxAttrib
     else if (field.number === 8) attribute = { ints: readIntegers(field) };
   }
   if (!attribute) throw new RangeError(`attribute ${name} has a kind that is not known`);
-  return { name, attribute };
+  return [name, attribute];
 }
 
 function readInitializer(bytes: Uint8Array): OnnxInitializer {
   const shape: number[] = [];
-  const external: Record<string, string> = {};
+  const external = new Map<string, string>();
   let name = '';
   let dtype: Dtype | undefined;
   let inline = new Uint8Array();
@@ -105,19 +103,20 @@ function readInitializer(bytes: Uint8Array): OnnxInitializer {
     else if (field.number === 9) inline = field.bytes.slice();
     else if (field.number === 13) {
       const [key, value] = [...readFields(field.bytes)].map(readString);
-      external[key ?? ''] = value ?? '';
+      external.set(key ?? '', value ?? '');
     }
   }
   if (!dtype) throw new RangeError(`initializer ${name} has an element type that is not known`);
-  if (external.location === undefined) {
+  const location = external.get('location');
+  if (location === undefined) {
     return { name, dtype, shape, data: { type: 'inline', bytes: inline } };
   }
-  const [offset, sizeBytes] = [Number(external.offset), Number(external.length)];
+  const [offset, sizeBytes] = [Number(external.get('offset')), Number(external.get('length'))];
   return {
     name,
     dtype,
     shape,
-    data: { type: 'external', location: external.location, offset, sizeBytes },
+    data: { type: 'external', location, offset, sizeBytes },
   };
 }
 

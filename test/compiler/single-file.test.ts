@@ -1,0 +1,317 @@
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openCheckpoint } from '../../web/compiler/checkpoint.ts';
+import { compileCheckpoint } from '../../web/compiler/compile.ts';
+import type { ByteSource, ModelFiles } from '../../web/compiler/model.ts';
+import { readSafetensorsHeader } from '../../web/compiler/safetensors.ts';
+import { describeReferences } from './lib/family-suite.ts';
+import { fileSource, folderFiles, MODELS, memorySource } from './lib/files.ts';
+import { MemorySink } from './lib/runtime.ts';
+import { writeSafetensors } from './lib/safetensors-bytes.ts';
+import { singleFile, singleFileBytes } from './lib/single-file.ts';
+
+const FAMILIES = ['sd15-tiny', 'sd2-tiny', 'sdxl-tiny'] as const;
+
+for (const model of FAMILIES) {
+  await describeReferences(`${model} as a single file against diffusers`, model, () =>
+    openCheckpoint(singleFile(model)),
+  );
+}
+
+describe('a single file and the folder of the same weights', () => {
+  it.each(FAMILIES)('%s: the compiled components are the same to the byte', async (model) => {
+    const compile = async (files: ModelFiles) => {
+      const sink = new MemorySink();
+      const checkpoint = await openCheckpoint(files);
+      return { sink, compiled: await compileCheckpoint(checkpoint, { precision: 'fp16', sink }) };
+    };
+    const one = await compile(singleFile(model));
+    const folder = await compile(await folderFiles(join(MODELS, model)));
+    const read = ({ sink, compiled }: typeof one, name: string, weight: string) => {
+      const part = compiled.components.find((component) => component.name === name)!;
+      const { shard, offset, sizeBytes } = part.weights[weight]!;
+      return Buffer.from(sink.bytes(part.name)[shard]!.subarray(offset, offset + sizeBytes));
+    };
+    const { notes: _, nativeResolution, ...description } = one.compiled.description;
+    expect(folder.compiled.description).toMatchObject(description);
+    expect(nativeResolution).toBe(128);
+    for (const { name, config, weights } of folder.compiled.components) {
+      const single = one.compiled.components.find((component) => component.name === name)!;
+      // SDXL's projection is a matrix in one layout and a linear layer in the other.
+      const { projection, ...rest } = config;
+      expect(single.config).toMatchObject(rest);
+      for (const weight of Object.keys(weights)) {
+        const other = weight === 'text_projection.weight' ? 'text_projection' : weight;
+        expect(read(one, name, other).equals(read(folder, name, weight)), weight).toBe(true);
+      }
+    }
+  });
+});
+
+/** A single file with tensors left out, renamed, added or its metadata replaced. */
+async function edited(
+  model: (typeof FAMILIES)[number],
+  {
+    keep = () => true,
+    rename = (name) => name,
+    add = {},
+    metadata,
+  }: {
+    keep?: (name: string) => boolean;
+    rename?: (name: string) => string;
+    add?: Parameters<typeof writeSafetensors>[0];
+    metadata?: (found: Readonly<Record<string, string>>) => Record<string, string>;
+  },
+  ...sidecars: readonly ByteSource[]
+): Promise<ModelFiles> {
+  const bytes = singleFileBytes(model);
+  const header = await readSafetensorsHeader(memorySource('original', bytes));
+  const tensors = [...header.tensors].filter(([name]) => keep(name));
+  const file = writeSafetensors(
+    {
+      ...Object.fromEntries(
+        tensors.map(([name, { dtype, shape, offset, sizeBytes }]) => [
+          rename(name),
+          { dtype, shape, bytes: bytes.subarray(offset, offset + sizeBytes) },
+        ]),
+      ),
+      ...add,
+    },
+    metadata?.(header.metadata) ?? { ...header.metadata },
+  );
+  return { name: model, files: [memorySource('edited.safetensors', file), ...sidecars] };
+}
+
+const text = (path: string, content: string) =>
+  memorySource(path, new TextEncoder().encode(content));
+const without =
+  (...keys: string[]) =>
+  (found: Readonly<Record<string, string>>) =>
+    Object.fromEntries(Object.entries(found).filter(([key]) => !keys.includes(key)));
+const PREDICTION = 'modelspec.prediction_type';
+const MARK = { dtype: 'F32', shape: [0], bytes: new Uint8Array(0) };
+
+describe('what the UNet predicts', () => {
+  const sd2 = (metadata: Parameters<typeof edited>[1]['metadata'], ...sidecars: ByteSource[]) =>
+    edited('sd2-tiny', metadata ? { metadata } : {}, ...sidecars);
+
+  it('is read from the sidecar, as it lies beside real files', async () => {
+    const yaml = await fileSource(join(MODELS, 'single-files', 'sd2-tiny.yaml'), 'edited.yaml');
+    const checkpoint = await openCheckpoint(await sd2(without(PREDICTION), yaml));
+    const { predictionType, notes, scalingFactor, betaStart, betaEnd } = checkpoint.description;
+    expect({ predictionType, notes, scalingFactor, betaStart, betaEnd }).toEqual({
+      predictionType: 'v_prediction',
+      notes: [],
+      scalingFactor: 0.18215,
+      betaStart: 0.00085,
+      betaEnd: 0.012,
+    });
+    expect(checkpoint.sources.map(({ path }) => path)).toEqual([
+      'edited.safetensors',
+      'edited.yaml',
+    ]);
+  });
+
+  it('follows the sidecar before the metadata, and a sidecar without the line means epsilon', async () => {
+    const yaml = text('edited.yaml', 'model:\n  params:\n    linear_start: 0.001\n');
+    const { description } = await openCheckpoint(await sd2((found) => ({ ...found }), yaml));
+    expect(description).toMatchObject({ predictionType: 'epsilon', betaStart: 0.001 });
+  });
+
+  it('follows the metadata', async () => {
+    const stated = await sd2((found) => ({ ...found, [PREDICTION]: 'epsilon' }));
+    expect((await openCheckpoint(stated)).description).toMatchObject({
+      predictionType: 'epsilon',
+      notes: [],
+    });
+  });
+
+  it('is assumed for SD 2 where nothing tells, and that is said', async () => {
+    const { description } = await openCheckpoint(await sd2(without(PREDICTION)));
+    expect(description.predictionType).toBe('v_prediction');
+    expect(description.notes).toEqual([expect.stringContaining('v-prediction was assumed')]);
+  });
+
+  it('is epsilon for SD 1 and SDXL where nothing tells', async () => {
+    for (const model of ['sd15-tiny', 'sdxl-tiny'] as const) {
+      const files = await edited(model, { metadata: without(PREDICTION, 'modelspec.resolution') });
+      const { description } = await openCheckpoint(files);
+      expect(description).toMatchObject({ predictionType: 'epsilon', notes: [] });
+      expect(description.nativeResolution).toBe(model === 'sd15-tiny' ? 512 : 1024);
+    }
+  });
+
+  it('is told by the marks v_pred and ztsnr of newer SDXL files', async () => {
+    const files = await edited('sdxl-tiny', {
+      metadata: without(PREDICTION),
+      add: { v_pred: MARK, ztsnr: MARK },
+    });
+    expect((await openCheckpoint(files)).description).toMatchObject({
+      predictionType: 'v_prediction',
+      zeroTerminalSnr: true,
+    });
+  });
+
+  it('is refused where it is of another kind', async () => {
+    const unknown = await sd2((found) => ({ ...found, [PREDICTION]: 'sample' }));
+    await expect(openCheckpoint(unknown)).rejects.toMatchObject({
+      code: 'unsupported',
+      message:
+        'edited.safetensors: its metadata "modelspec.prediction_type" is "sample"; this version of Easel knows epsilon and v.',
+    });
+    const yaml = text('edited.yaml', '  parameterization: "x0"\n');
+    await expect(openCheckpoint(await sd2(undefined, yaml))).rejects.toMatchObject({
+      message:
+        'edited.yaml: the line "parameterization" is "x0"; this version of Easel knows eps and v.',
+    });
+    const broken = text('edited.yaml', '  timesteps: many\n');
+    await expect(openCheckpoint(await sd2(undefined, broken))).rejects.toMatchObject({
+      message: 'edited.yaml: the line "timesteps" holds "many".',
+    });
+  });
+});
+
+describe('what files in the wild have more or less', () => {
+  it('needs no schedule buffers, positions, metadata of the model or last SD 2 layer', async () => {
+    const kept = /^(model\.diffusion_model|first_stage_model|cond_stage_model)\./;
+    const plain = await edited('sd15-tiny', {
+      keep: (name) => kept.test(name) && !name.endsWith('position_ids'),
+    });
+    expect((await openCheckpoint(plain)).description.family).toBe('sd1');
+  });
+
+  it('ignores averages, training buffers and projections that no picture depends on', async () => {
+    const scalar = { dtype: 'F16', shape: [1], bytes: new Uint8Array(2) };
+    const files = await edited('sd15-tiny', {
+      add: {
+        'model_ema.decay': scalar,
+        'model_ema.diffusion_modelinput_blocks00weight': scalar,
+        'denoiser.sigmas': scalar,
+        'first_stage_model.loss.logvar': scalar,
+        'cond_stage_model.logit_scale': scalar,
+        'cond_stage_model.transformer.text_projection.weight': scalar,
+      },
+    });
+    expect((await openCheckpoint(files)).components).toHaveLength(4);
+  });
+
+  it('reads the text encoder of early files, without text_model in its names', async () => {
+    const files = await edited('sd15-tiny', {
+      rename: (name) => name.replace('transformer.text_model.', 'transformer.'),
+    });
+    const [component] = (await openCheckpoint(files)).components;
+    expect(component!.tensors.has('text_model.final_layer_norm.weight')).toBe(true);
+  });
+
+  it('names a tensor that it does not know, inside a part or beside them', async () => {
+    const scalar = { dtype: 'F16', shape: [1], bytes: new Uint8Array(2) };
+    for (const name of [
+      'model.diffusion_model.input_blocks.0.1.weight',
+      'first_stage_model.encoder.extra.weight',
+      'cond_stage_model.transformer.text_model.extra',
+      'edm_vpred.sigma_max',
+    ]) {
+      await expect(
+        openCheckpoint(await edited('sd15-tiny', { add: { [name]: scalar } })),
+      ).rejects.toMatchObject({
+        code: 'unsupported',
+        message: `edited.safetensors: holds the tensor "${name}", which this version of Easel does not know.`,
+      });
+    }
+  });
+
+  it("names a tensor that is missing by the file's own name", async () => {
+    for (const [model, name, shape] of [
+      ['sd15-tiny', 'model.diffusion_model.input_blocks.1.0.in_layers.2.bias', '[32]'],
+      ['sd15-tiny', 'first_stage_model.decoder.up.3.block.0.norm1.weight', '[64]'],
+      ['sd2-tiny', 'cond_stage_model.model.transformer.resblocks.2.mlp.c_fc.bias', '[64]'],
+    ] as const) {
+      const files = await edited(model, { keep: (candidate) => candidate !== name });
+      await expect(openCheckpoint(files)).rejects.toMatchObject({
+        code: 'invalid-model',
+        message: `edited.safetensors: tensor "${name}" ${shape} is missing.`,
+      });
+    }
+  });
+
+  it.each([
+    ['first_stage_model.', 'no VAE'],
+    ['cond_stage_model.', 'no text encoder'],
+  ])('says so where %s is missing', async (prefix, absence) => {
+    const files = await edited('sd15-tiny', { keep: (name) => !name.startsWith(prefix) });
+    await expect(openCheckpoint(files)).rejects.toMatchObject({
+      code: 'unsupported',
+      message: expect.stringContaining(`edited.safetensors: is incomplete: it holds ${absence}`),
+    });
+  });
+
+  it('refuses the SDXL refiner by name', async () => {
+    const files = await edited('sdxl-tiny', {
+      keep: (name) => !name.startsWith('conditioner.embedders.0.'),
+      rename: (name) => name.replace('conditioner.embedders.1.', 'conditioner.embedders.0.'),
+    });
+    await expect(openCheckpoint(files)).rejects.toMatchObject({
+      code: 'unsupported',
+      message: expect.stringContaining('is the SDXL refiner'),
+    });
+  });
+
+  it('refuses parts that do not fit each other', async () => {
+    const xl = singleFileBytes('sdxl-tiny');
+    const header = await readSafetensorsHeader(memorySource('xl', xl));
+    const unet = [...header.tensors].filter(([name]) => name.startsWith('model.diffusion_model.'));
+    const files = await edited('sd2-tiny', {
+      keep: (name) => !name.startsWith('model.diffusion_model.'),
+      add: Object.fromEntries(
+        unet
+          .filter(([name]) => !name.includes('label_emb'))
+          .map(([name, { dtype, shape, offset, sizeBytes }]) => [
+            name,
+            { dtype, shape, bytes: xl.subarray(offset, offset + sizeBytes) },
+          ]),
+      ),
+    });
+    await expect(openCheckpoint(files)).rejects.toMatchObject({
+      code: 'invalid-model',
+      message:
+        'edited.safetensors: the UNet reads text states of width 40, but the text encoder gives 16.',
+    });
+  });
+});
+
+describe('files that are no checkpoint', () => {
+  it.each(['ckpt', 'pt', 'pth', 'bin'])(
+    '.%s is never opened, and it says how to convert',
+    async (ending) => {
+      const unread: ByteSource = {
+        path: `model.${ending}`,
+        sizeBytes: 10,
+        read: () => Promise.reject(new Error('read')),
+      };
+      await expect(openCheckpoint({ name: 'model', files: [unread] })).rejects.toMatchObject({
+        code: 'unsupported',
+        message: expect.stringMatching(/pickled file.*never opens.*Convert it to \.safetensors/),
+      });
+    },
+  );
+
+  it('several files without an index are refused', async () => {
+    const [file] = singleFile('sd2-tiny').files;
+    const files = [file!, { ...file!, path: 'other.safetensors' }];
+    await expect(openCheckpoint({ name: 'two', files })).rejects.toMatchObject({
+      code: 'unsupported',
+      message: expect.stringContaining('holds 2 .safetensors files and no model_index.json'),
+    });
+  });
+
+  it('a file of another kind says what it is', async () => {
+    const unet = await fileSource(
+      join(MODELS, 'sd15-inpaint-tiny/unet/diffusion_pytorch_model.safetensors'),
+      'unet.safetensors',
+    );
+    await expect(openCheckpoint({ name: 'unet', files: [unet] })).rejects.toMatchObject({
+      code: 'unsupported',
+      message: expect.stringContaining('unet.safetensors: holds a UNet alone'),
+    });
+  });
+});
