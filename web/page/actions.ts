@@ -6,7 +6,7 @@ import { type FormValues, toGenerationParams } from './form.ts';
 import { keepPicture } from './gallery.ts';
 import type { GalleryStore } from './gallery-store.ts';
 import { MAX_PICTURE_BYTES, type MeasurePicture, openPicture } from './init-picture.ts';
-import { toPicture } from './picture.ts';
+import { type Picture, toPicture } from './picture.ts';
 import { readPictureText } from './png-info.ts';
 import { type AppState, type InspectedPicture, setFields } from './state.ts';
 
@@ -195,6 +195,13 @@ export function swapSizes(state: AppState): void {
 export function reuseSeed(state: AppState): void {
   const picture = state.pictures.value[state.selectedIndex.value];
   if (picture) setFields(state, { seed: String(picture.info.seed) });
+}
+
+/** Shows a picture that another program has had made; a job of this page's own keeps the stage. */
+export function showOnStage({ state }: ActionContext, picture: Picture): void {
+  if (state.job.value) return;
+  resetStage(state);
+  state.pictures.value = [picture];
 }
 
 /**

@@ -3,6 +3,7 @@ import { effect } from '@preact/signals';
 import { render } from 'preact';
 import type { Engine } from '../shared/engine.ts';
 import { followEngine } from './actions.ts';
+import { followApiJobs } from './api-jobs.ts';
 import { createBridgeApi } from './bridge-api.ts';
 import { readLink } from './deep-link.ts';
 import { createEngineClient } from './engine-client.ts';
@@ -96,9 +97,12 @@ function followProgress(state: AppState): void {
  * that a phone does not take jobs. Its owner can lend it all the same.
  */
 function openEngine(state: AppState, server: Server): Engine {
+  const api = createBridgeApi(state.baseUrl.value);
+  const ownKeys = new Set<string>();
+  if (server.kind === 'bridge') followApiJobs(state.apiJobs, api, { ownKeys });
   state.isFarPage.value = server.kind !== 'static' && !isLoopback(location.hostname);
   state.isRemote.value = state.isFarPage.value && !state.lendsDevice.peek();
-  if (state.isRemote.value) return createRemoteEngine(createBridgeApi(state.baseUrl.value));
+  if (state.isRemote.value) return createRemoteEngine(api, { ownKeys });
   const chosen = state.form.checkpoint.peek();
   return createEngineClient(engineConfigOf(location.href, server, chosen));
 }

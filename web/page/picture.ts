@@ -1,6 +1,7 @@
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GeneratedImage } from '../shared/engine.ts';
 import { pictureFileName } from './file-name.ts';
+import { randomId } from './random-id.ts';
 
 /** What the page knows of a picture that it made; the file is kept apart. */
 export interface PictureInfo {
@@ -38,7 +39,7 @@ export function toPicture(
 ): Picture {
   return {
     info: {
-      id: crypto.randomUUID(),
+      id: randomId(),
       createdAt: now.getTime(),
       fileName: pictureFileName({
         prompt: image.prompt,

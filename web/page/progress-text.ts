@@ -1,5 +1,6 @@
 import type { EngineStatus } from '../../protocol/device.ts';
 import type { GenerationProgress } from '../shared/engine.ts';
+import type { ApiJob } from './api-jobs.ts';
 import { formatDuration } from './format.ts';
 import { t } from './strings/strings.ts';
 
@@ -35,6 +36,12 @@ export function jobProgressView(progress: GenerationProgress | null): ProgressVi
       : t.progress.stages[progress.stage],
     detail: [...picture, ...left(progress.etaSeconds)].join(' · '),
   };
+}
+
+/** Another program's job: its name, then how far it is. */
+export function apiJobView({ client, progress }: ApiJob): ProgressView {
+  const view = jobProgressView(progress);
+  return { ...view, title: t.progress.forClient(client, view.title) };
 }
 
 /** What the engine does of itself (loading, compiling, an API client's job); null when it rests. */

@@ -76,6 +76,8 @@ function toDevice(provider: string | null, adapter: string): EngineStatus['devic
 
 export interface RemoteEngineOptions {
   readonly pollMs?: number;
+  /** Filled with the keys of this page's jobs. */
+  readonly ownKeys?: Set<string>;
 }
 
 /**
@@ -88,14 +90,16 @@ class RemoteEngine implements Engine {
   readonly #relay = new Broadcast<RelayStatus>({ state: 'connecting', message: '' });
   readonly #catalog = new Broadcast<Catalog>({ checkpoints: [] });
   readonly #pollMs: number;
+  readonly #ownKeys: Set<string>;
   /** Id of the job that this page runs, once the bridge has accepted it. */
   #jobId: string | null = null;
   #timer: ReturnType<typeof setTimeout> | null = null;
   #isClosed = false;
 
-  constructor(api: BridgeApi, pollMs: number) {
+  constructor(api: BridgeApi, { pollMs, ownKeys }: Required<RemoteEngineOptions>) {
     this.#api = api;
     this.#pollMs = pollMs;
+    this.#ownKeys = ownKeys;
     void this.#poll();
     void this.#readCatalog().catch(() => {});
   }
@@ -133,6 +137,7 @@ class RemoteEngine implements Engine {
     try {
       const record = await runRemoteJob(this.#api, params, {
         ...options,
+        onKey: (key) => this.#ownKeys.add(key),
         onAccepted: (jobId) => {
           this.#jobId = jobId;
         },
@@ -198,7 +203,7 @@ class RemoteEngine implements Engine {
 
 export function createRemoteEngine(
   api: BridgeApi,
-  { pollMs = 2_000 }: RemoteEngineOptions = {},
+  { pollMs = 2_000, ownKeys = new Set() }: RemoteEngineOptions = {},
 ): Engine {
-  return new RemoteEngine(api, pollMs);
+  return new RemoteEngine(api, { pollMs, ownKeys });
 }

@@ -3,6 +3,7 @@ import type { GenerationParams } from '../../protocol/generation.ts';
 import { schedulerLabel } from '../../protocol/samplers.ts';
 import type { GeneratedImage, GenerateOptions } from '../shared/engine.ts';
 import { type BridgeApi, type JobRecord, jobRecord } from './bridge-api.ts';
+import { randomId } from './random-id.ts';
 
 /** A job's parameters in A1111's words. The pictures come by their own addresses, not in the reply. */
 export function toA1111Request(params: GenerationParams): Record<string, unknown> {
@@ -36,6 +37,8 @@ export function toA1111Request(params: GenerationParams): Record<string, unknown
 }
 
 export interface RemoteJobOptions extends GenerateOptions {
+  /** Called at once with the key under which the bridge lists the job. */
+  readonly onKey?: (key: string) => void;
   readonly onAccepted?: (jobId: string) => void;
   /** How long a bridge that went away may take to come back with the result. */
   readonly patienceMs?: number;
@@ -69,8 +72,9 @@ export async function runRemoteJob(
   params: GenerationParams,
   options: RemoteJobOptions = {},
 ): Promise<JobRecord> {
-  const { signal, onAccepted, patienceMs = 60_000, pollMs = 300 } = options;
-  const key = crypto.randomUUID();
+  const { signal, onKey, onAccepted, patienceMs = 60_000, pollMs = 300 } = options;
+  const key = randomId();
+  onKey?.(key);
   const follower = followJob(api, options);
   const ended = new AbortController();
   let jobId: string | null = null;

@@ -5,6 +5,7 @@ import type { ErrorCode } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary } from '../../protocol/job.ts';
 import type { GenerationProgress, RelayStatus } from '../shared/engine.ts';
+import { type ApiJobsState, createApiJobsState } from './api-jobs.ts';
 import type { FieldName, FieldProblems, FormValues } from './form.ts';
 import { createGalleryState, type GalleryState } from './gallery.ts';
 import type { FileProblem, InitPicture } from './init-picture.ts';
@@ -79,6 +80,7 @@ export interface AppState {
 
   /** The file that PNG info shows. */
   readonly inspected: Signal<InspectedPicture | null>;
+  readonly apiJobs: ApiJobsState;
   readonly gallery: GalleryState;
 
   readonly isRunning: ReadonlySignal<boolean>;
@@ -141,6 +143,7 @@ export function createAppState(initial: Settings = DEFAULT_SETTINGS): AppState {
     engineProblem: signal<Problem | null>(null),
     isRefreshing: signal(false),
     inspected: signal<InspectedPicture | null>(null),
+    apiJobs: createApiJobsState(),
     gallery: createGalleryState(),
     isRunning: computed(() => job.value !== null),
     formValues: values,

@@ -70,6 +70,8 @@ export const en = {
     begun: 'The picture is being made',
     finished: (count: number) =>
       count === 1 ? 'The picture is finished' : `${count} pictures are finished`,
+    apiPictures: 'Made for other programs',
+    showPicture: (client: string) => `Show the picture made for ${client}`,
     emptyTitle: 'An empty easel',
     emptyText: 'Describe a picture and press Generate. It is made here, on your own machine.',
     alt: (prompt: string) => (prompt === '' ? 'Picture without a prompt' : prompt),
@@ -106,6 +108,7 @@ export const en = {
       load: (what: string) => `Loading ${what}`,
     },
     stopping: 'Stopping after this step',
+    forClient: (client: string, what: string) => `For ${client}: ${what}`,
     apiJob: 'A picture is being made for an API client',
   },
   device: {

@@ -1,16 +1,30 @@
-import { engineProgressView, jobProgressView } from '../progress-text.ts';
+import {
+  apiJobView,
+  engineProgressView,
+  jobProgressView,
+  type ProgressView,
+} from '../progress-text.ts';
+import type { AppState } from '../state.ts';
 import { t } from '../strings/strings.ts';
 import { useApp } from './context.ts';
+
+/** This page's job; while it waits for its checkpoint, the engine's own activity says more. */
+function ownView({ progress, status }: AppState): ProgressView {
+  const isPreparing = status.value.activity && progress.value?.stage !== 'sampling';
+  const activity = isPreparing ? engineProgressView(status.value) : null;
+  return activity ?? jobProgressView(progress.value);
+}
+
+function otherView({ apiJobs, status }: AppState): ProgressView | null {
+  const apiJob = apiJobs.current.value;
+  return apiJob?.progress ? apiJobView(apiJob) : engineProgressView(status.value);
+}
 
 /** The one progress bar of the page: this page's job, else what the engine does of itself. */
 export function ProgressPanel() {
   const { state } = useApp();
   const job = state.job.value;
-  const ownView = job ? jobProgressView(state.progress.value) : null;
-  // While a job waits for its checkpoint, the engine's own activity says more.
-  const activity = state.status.value.activity;
-  const isPreparing = ownView && activity && state.progress.value?.stage !== 'sampling';
-  const view = isPreparing || !ownView ? engineProgressView(state.status.value) : ownView;
+  const view = job ? ownView(state) : otherView(state);
   return (
     <div class="progress-panel" aria-live="off">
       {view && (

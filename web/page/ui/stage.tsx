@@ -2,6 +2,7 @@ import type { Picture } from '../picture.ts';
 import type { AppState } from '../state.ts';
 import { t } from '../strings/strings.ts';
 import { AddressField } from './address-field.tsx';
+import { ApiPictures } from './api-pictures.tsx';
 import { useApp } from './context.ts';
 import { DownloadLink } from './download-link.tsx';
 import { GalleryProblemNote } from './gallery-view.tsx';
@@ -31,6 +32,9 @@ function Thumb({ picture, index, count }: { picture: Picture; index: number; cou
   );
 }
 
+/** Place of another program's preview, whose picture's size is not known yet. */
+const PREVIEW_SIZE = { width: 512, height: 512 };
+
 interface CanvasImageProps {
   readonly url: string;
   readonly alt: string;
@@ -56,11 +60,11 @@ function Canvas() {
   const { state } = useApp();
   const job = state.job.value;
   const picture = state.pictures.value[state.selectedIndex.value];
-  const previewUrl = useObjectUrl(state.preview.value);
+  const apiJob = state.apiJobs.current.value;
+  const previewUrl = useObjectUrl(job ? state.preview.value : (apiJob?.preview ?? null));
   const pictureUrl = useObjectUrl(picture?.file ?? null);
-  const showsPreview = job !== null && previewUrl !== null;
-  if (showsPreview) {
-    const { width, height } = job.params;
+  if (previewUrl && state.showsPreview.value) {
+    const { width, height } = job?.params ?? PREVIEW_SIZE;
     return <CanvasImage url={previewUrl} alt={t.stage.previewAlt} width={width} height={height} />;
   }
   if (picture && pictureUrl) {
@@ -113,6 +117,7 @@ export function Stage() {
           ))}
         </div>
       )}
+      <ApiPictures />
       {summary && summary.notes.length > 0 && (
         <ul class="notes">
           {summary.notes.map((note) => (
