@@ -1,0 +1,108 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import * as ort from 'onnxruntime-web/wasm';
+import type { ModelListing } from '../../protocol/catalog.ts';
+import type { DeviceInfo } from '../../protocol/device.ts';
+import type { EngineAccess } from '../../web/engine/browser-access.ts';
+import { encodeImage } from '../../web/engine/images/encode-image.ts';
+import type { Pixels } from '../../web/engine/images/pixels.ts';
+import { createMemoryStore, type KeyValueStore } from '../../web/engine/models/key-value-store.ts';
+import { createModelStore } from '../../web/engine/models/model-store.ts';
+import type { ModelSources } from '../../web/engine/models/sources.ts';
+import { createRuntime, type Runtime } from '../../web/engine/runtime/runtime.ts';
+import { folderFiles } from './file-source.ts';
+
+const MODELS = fileURLToPath(new URL('../fixtures/models/', import.meta.url));
+const CLIP_MERGES = new URL('../../public/clip/merges.txt', import.meta.url);
+
+export const NODE_DEVICE: DeviceInfo = {
+  provider: 'wasm',
+  adapter: 'processor',
+  isSoftware: false,
+  hasShaderF16: false,
+  maxBufferBytes: 2 ** 32,
+  maxStorageBindingBytes: 2 ** 32,
+  wasmThreads: 1,
+  reason: 'a test',
+};
+
+/** The real wasm runtime in Node. */
+export function nodeRuntime(): Runtime {
+  ort.env.wasm.numThreads = 1;
+  return createRuntime(ort, NODE_DEVICE, null);
+}
+
+export interface NodeAccess extends EngineAccess {
+  /** Every read of a source file, as `path`. */
+  readonly reads: string[];
+  readonly entries: KeyValueStore;
+  /** Every open of a runtime. */
+  readonly runtimes: Runtime[];
+  /** Every picture before it became a file. */
+  readonly pictures: Pixels[];
+}
+
+export interface NodeAccessOptions {
+  readonly entries?: KeyValueStore;
+  /** Version of the listing; another one stands for changed files. */
+  readonly version?: string;
+  /** Stands in for a part of the runtime. */
+  readonly wrap?: (runtime: Runtime, opened: number) => Runtime;
+}
+
+/** The engine's surroundings in Node: the fixture folder as the only model, real compiler, real runtime. */
+export function nodeAccess(options: NodeAccessOptions = {}): NodeAccess {
+  const { entries = createMemoryStore(), version = 'v1', wrap = (runtime) => runtime } = options;
+  const reads: string[] = [];
+  const runtimes: Runtime[] = [];
+  const pictures: Pixels[] = [];
+  const files = folderFiles(`${MODELS}sd15-tiny`, 'sd15-tiny');
+  const listing: ModelListing = {
+    kind: 'checkpoint',
+    name: 'sd15-tiny',
+    source: 'embedded',
+    filename: 'models/sd15-tiny',
+    url: 'models/sd15-tiny/',
+    files: files.files.map(({ path, sizeBytes }) => ({ path, sizeBytes })),
+    version,
+  };
+  const sources: ModelSources = {
+    listings: [listing],
+    refresh: async () => [listing],
+    find: (name) => (name === listing.name ? listing : null),
+    open: () => ({
+      ...files,
+      files: files.files.map((file) => ({
+        ...file,
+        read(offset, length) {
+          reads.push(file.path);
+          return file.read(offset, length);
+        },
+      })),
+    }),
+  };
+  return {
+    reads,
+    entries,
+    runtimes,
+    sources,
+    device: {
+      choose: async () => ({ info: NODE_DEVICE, adapter: null }),
+      async open() {
+        const runtime = wrap(nodeRuntime(), runtimes.length);
+        runtimes.push(runtime);
+        return runtime;
+      },
+    },
+    openStore: async () => createModelStore(entries),
+    loadClipMerges: async () => readFileSync(CLIP_MERGES, 'utf8'),
+    async decodeImage() {
+      return { width: 64, height: 64, data: new Uint8Array(64 * 64 * 3).fill(128) };
+    },
+    pictures,
+    encodeImage(pixels, format, infotext) {
+      pictures.push(pixels);
+      return encodeImage(pixels, format, infotext);
+    },
+  };
+}
