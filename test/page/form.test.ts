@@ -37,6 +37,15 @@ describe('toGenerationParams', () => {
     expect(paramsOf({ seed: '4294967295' }).seed).toBe(4294967295);
   });
 
+  it('varies a seed, and skips layers, only where asked to', () => {
+    expect(paramsOf({})).toMatchObject({ subseed: 99, subseedStrength: 0, clipSkip: 1 });
+    expect(paramsOf({ subseed: '5', subseedStrength: '0.3', clipSkip: '2' })).toMatchObject({
+      subseed: 5,
+      subseedStrength: 0.3,
+      clipSkip: 2,
+    });
+  });
+
   it('reads blanks around numbers and fractions where they are allowed', () => {
     expect(paramsOf({ steps: ' 8 ', guidanceScale: '6.5' })).toMatchObject({
       steps: 8,

@@ -23,6 +23,10 @@ export const formValues = z.object({
   height: z.string().max(30).catch('512'),
   /** -1 draws a new seed for every job. */
   seed: z.string().max(30).catch('-1'),
+  /** Drawn anew for -1; of no effect while the strength is 0. */
+  subseed: z.string().max(30).catch('-1'),
+  subseedStrength: z.string().max(30).catch('0'),
+  clipSkip: z.string().max(30).catch('1'),
   batchSize: z.string().max(30).catch('1'),
   batchCount: z.string().max(30).catch('1'),
   sampler: z.enum(SAMPLER_NAMES).catch('Euler'),
@@ -60,6 +64,9 @@ export const NUMBER_RULES = {
   width: { min: minSide, max: maxSide, isWhole: true },
   height: { min: minSide, max: maxSide, isWhole: true },
   seed: { min: -1, max: Number.MAX_SAFE_INTEGER, isWhole: true },
+  subseed: { min: -1, max: Number.MAX_SAFE_INTEGER, isWhole: true },
+  subseedStrength: { min: 0, max: 1, isWhole: false },
+  clipSkip: { min: 1, max: 12, isWhole: true },
   batchSize: { min: 1, max: maxBatchSize, isWhole: true },
   batchCount: { min: 1, max: maxBatchCount, isWhole: true },
   denoisingStrength: { min: 0, max: 1, isWhole: false },
@@ -109,7 +116,7 @@ export function toGenerationParams(
 ): { params: GenerationParams } | { problems: FieldProblems } {
   const problems = findProblems(values, { isImg2img: initImage !== null });
   if (Object.keys(problems).length > 0) return { problems };
-  const seed = Number(values.seed);
+  const seedOf = (text: string) => (Number(text) < 0 ? draw() : Number(text));
   return {
     params: generationParams.parse({
       prompt: values.prompt,
@@ -118,8 +125,10 @@ export function toGenerationParams(
       guidanceScale: Number(values.guidanceScale),
       width: Number(values.width),
       height: Number(values.height),
-      seed: seed < 0 ? draw() : seed,
-      subseed: draw(),
+      seed: seedOf(values.seed),
+      subseed: seedOf(values.subseed),
+      subseedStrength: Number(values.subseedStrength),
+      clipSkip: Number(values.clipSkip),
       batchSize: Number(values.batchSize),
       batchCount: Number(values.batchCount),
       sampler: values.sampler,

@@ -87,6 +87,8 @@ export function formOfInfotext(infotext: string): Partial<FormValues> {
     prompt: text('Prompt') ?? '',
     negativePrompt: text('Negative prompt') ?? '',
   };
+  // A text without settings is read with defaults that it does not mean.
+  if (values.Steps === undefined) return form;
   const numbers = [
     ['steps', 'Steps'],
     ['guidanceScale', 'CFG scale'],
@@ -94,6 +96,9 @@ export function formOfInfotext(infotext: string): Partial<FormValues> {
     ['width', 'Size-1'],
     ['height', 'Size-2'],
     ['denoisingStrength', 'Denoising strength'],
+    ['subseed', 'Variation seed'],
+    ['subseedStrength', 'Variation seed strength'],
+    ['clipSkip', 'Clip skip'],
   ] as const;
   for (const [field, label] of numbers) {
     const value = text(label);

@@ -22,6 +22,7 @@ export function toA1111Request(params: GenerationParams): Record<string, unknown
     subseed_strength: params.subseedStrength,
     batch_size: params.batchSize,
     n_iter: params.batchCount,
+    clip_skip: params.clipSkip,
     send_images: false,
     ...(params.checkpoint === null
       ? {}

@@ -31,6 +31,9 @@ export const en = {
     scheduler: 'Schedule type',
     checkpoint: 'Checkpoint',
     denoisingStrength: 'Denoising strength',
+    subseed: 'Variation seed',
+    subseedStrength: 'Variation strength',
+    clipSkip: 'Clip skip',
     resizeMode: 'Resize mode',
   },
   create: {
@@ -42,11 +45,11 @@ export const en = {
     interrupt: 'Interrupt',
     interruptAgain: 'Interrupt now',
     skip: 'Skip',
-    size: 'Size',
     sizes: { square: 'Square', portrait: 'Portrait', landscape: 'Landscape' },
     swap: 'Swap sides',
     random: 'Draw a new one every time',
     reuse: 'Take it from the picture shown',
+    more: 'More settings',
     initTitle: 'Begin with a picture',
     initDrop: 'Begin with a picture: drop, paste or',
     initReplace: 'Drop or paste another, or',
@@ -62,9 +65,6 @@ export const en = {
     },
     inUse: (name: string) => `In use: ${name}`,
     inUseNone: 'The one in use',
-    noCheckpoints: 'No checkpoint found yet',
-    rounded: (width: number, height: number) =>
-      `Made at ${width} × ${height}: this checkpoint works in coarser blocks.`,
   },
   stage: {
     begun: 'The picture is being made',
@@ -84,7 +84,6 @@ export const en = {
     copyFailed: 'The browser refused: select the text and copy it',
     copyLink: 'Copy a link to these settings',
     facts: (width: number, height: number, seed: number) => `${width} × ${height} · seed ${seed}`,
-    took: (time: string) => `made in ${time}`,
     interrupted: 'Interrupted: these are the pictures that were finished.',
     nothingMade: 'Interrupted before the first picture was finished.',
   },
@@ -119,16 +118,6 @@ export const en = {
     software: (adapter: string) => `Runs on ${adapter}, a software adapter: slow`,
     wasm: (threads: number) =>
       `Runs on the processor (wasm, ${threads > 1 ? `${threads} threads` : 'one thread'}).`,
-    wasmShort: 'Processor (wasm)',
-    states: {
-      idle: 'ready',
-      busy: 'working',
-      loading: 'loading',
-      compiling: 'compiling',
-      waiting: 'waiting for another tab',
-      blocked: 'stopped',
-    },
-    precision: (precision: string) => `precision ${precision}`,
   },
   bridge: {
     states: {

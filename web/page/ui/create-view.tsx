@@ -2,6 +2,7 @@ import { t } from '../strings/strings.ts';
 import { CheckpointField } from './checkpoint-field.tsx';
 import { GenerateBar } from './generate-bar.tsx';
 import { InitPictureFields } from './init-picture-fields.tsx';
+import { MoreFields } from './more-fields.tsx';
 import { PromptFields } from './prompt-fields.tsx';
 import { SamplingFields } from './sampling-fields.tsx';
 import { SeedFields } from './seed-fields.tsx';
@@ -24,6 +25,7 @@ export function CreateView() {
         <SizeFields />
         <SamplingFields />
         <SeedFields />
+        <MoreFields />
       </div>
     </main>
   );

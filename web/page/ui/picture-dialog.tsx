@@ -1,9 +1,11 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { beginWith, reuseSettings } from '../actions.ts';
-import { formOfPicture, removePictures, stepPicture } from '../gallery.ts';
+import { formOfPicture, stepPicture } from '../gallery.ts';
 import type { PictureInfo } from '../picture.ts';
 import { t } from '../strings/strings.ts';
+import { CanvasImage } from './canvas.tsx';
 import { useApp } from './context.ts';
+import { DeleteButton } from './delete-button.tsx';
 import { CloseIcon, NextIcon, PreviousIcon } from './icons.tsx';
 import { PictureCaption } from './picture-caption.tsx';
 import { useObjectUrl } from './use-object-url.ts';
@@ -24,38 +26,6 @@ function useFile(id: string): Blob | 'missing' | null {
     };
   }, [id, galleryStore]);
   return file;
-}
-
-/** The focus goes where a careless Enter does no harm. */
-function focusFirst(element: HTMLButtonElement | null): void {
-  element?.focus();
-}
-
-function DeleteButton({ picture }: { picture: PictureInfo }) {
-  const { state, galleryStore } = useApp();
-  const [isAsking, setAsking] = useState(false);
-  if (!isAsking) {
-    return (
-      <button type="button" onClick={() => setAsking(true)}>
-        {t.gallery.remove}
-      </button>
-    );
-  }
-  return (
-    <div class="ask">
-      <span role="status">{t.gallery.removeQuestion}</span>
-      <button
-        type="button"
-        class="danger"
-        onClick={() => void removePictures(state.gallery, galleryStore, [picture.id])}
-      >
-        {t.gallery.remove}
-      </button>
-      <button ref={focusFirst} type="button" onClick={() => setAsking(false)}>
-        {t.gallery.keep}
-      </button>
-    </div>
-  );
 }
 
 function OpenPicture({ info }: { info: PictureInfo }) {
@@ -89,13 +59,11 @@ function OpenPicture({ info }: { info: PictureInfo }) {
       <div class="mat">
         {file === 'missing' && <p class="quiet">{t.gallery.missing}</p>}
         {url && (
-          <img
-            class="canvas"
-            src={url}
+          <CanvasImage
+            url={url}
             alt={t.stage.alt(info.prompt)}
             width={info.width}
             height={info.height}
-            style={{ '--w': info.width, '--h': info.height }}
           />
         )}
       </div>

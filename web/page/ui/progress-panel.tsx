@@ -15,9 +15,13 @@ function ownView({ progress, status }: AppState): ProgressView {
   return activity ?? jobProgressView(progress.value);
 }
 
-function otherView({ apiJobs, status }: AppState): ProgressView | null {
+function otherView({ apiJobs, status, isRemote }: AppState): ProgressView | null {
   const apiJob = apiJobs.current.value;
-  return apiJob?.progress ? apiJobView(apiJob) : engineProgressView(status.value);
+  if (apiJob?.progress) return apiJobView(apiJob);
+  // What is known of another machine's engine may be seconds old: too late to say that it works.
+  const { activity, state } = status.value;
+  if (isRemote.value && state === 'busy' && !activity) return null;
+  return engineProgressView(status.value);
 }
 
 /** The one progress bar of the page: this page's job, else what the engine does of itself. */
