@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import * as ort from 'onnxruntime-web/wasm';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { openCheckpoint } from '../../web/compiler/checkpoint.ts';
 import { compileCheckpoint } from '../../web/compiler/compile.ts';
 import { readSafetensorsHeader } from '../../web/compiler/safetensors.ts';
@@ -11,75 +10,70 @@ import { createGuidedDenoiser } from '../../web/engine/guidance.ts';
 import { createMemoryStore } from '../../web/engine/models/key-value-store.ts';
 import { createModelStore } from '../../web/engine/models/model-store.ts';
 import { createClipTokenizer, loadClipVocabulary } from '../../web/engine/prompt/tokenizer.ts';
-import { createRuntime } from '../../web/engine/runtime/runtime.ts';
 import { sigmaCoefficients } from '../../web/engine/sampling/denoiser.ts';
 import { createNoiseSchedule } from '../../web/engine/sampling/noise-schedule.ts';
 import { runSigmaSampler } from '../../web/engine/sampling/samplers/run-sampler.ts';
+import { nodeRuntime } from '../fakes/engine-access.ts';
 import { fileSource, folderFiles } from '../fakes/file-source.ts';
 
-/** From prompt to picture with a real (tiny) checkpoint, held against diffusers' own pipeline. */
+/** From prompt to picture with real (tiny) checkpoints, held against diffusers' own pipelines. */
 
 const FIXTURES = fileURLToPath(new URL('../fixtures/models/', import.meta.url));
 const PROMPT = 'a photograph of an astronaut riding a horse, highly detailed';
 const NEGATIVE_PROMPT = 'blurry, low quality';
-const REFERENCE = JSON.parse(readFileSync(`${FIXTURES}references.json`, 'utf8')).files[
-  'sd15-tiny-txt2img'
-] as { tensors: Record<string, { tolerance_fp32_max_abs: number }> };
+const REFERENCES = JSON.parse(readFileSync(`${FIXTURES}references.json`, 'utf8')).files as Record<
+  string,
+  { tensors: Record<string, { tolerance_fp32_max_abs: number }> }
+>;
 
-let reference: (name: string) => Promise<Float32Array>;
-let model: CheckpointModel;
-
-beforeAll(async () => {
-  const source = fileSource(`${FIXTURES}references/sd15-tiny-txt2img.safetensors`, 'reference');
-  const { tensors } = await readSafetensorsHeader(source);
-  reference = async (name) => {
-    const { offset, sizeBytes } = tensors.get(name)!;
-    const bytes = await source.read(offset, sizeBytes);
-    return new Float32Array(bytes.buffer as ArrayBuffer);
-  };
+async function loadModel(name: string): Promise<CheckpointModel> {
   const store = createModelStore(createMemoryStore());
-  const checkpoint = await openCheckpoint(folderFiles(`${FIXTURES}sd15-tiny`, 'sd15-tiny'));
+  const checkpoint = await openCheckpoint(folderFiles(`${FIXTURES}${name}`, name));
   const writer = store.write('key');
   const compiled = await compileCheckpoint(checkpoint, { precision: 'fp32', sink: writer.sink });
-  const manifest = await writer.finish(compiled, { name: 'sd15-tiny', sha256: '' });
+  const manifest = await writer.finish(compiled, { name, sha256: '' });
   const merges = readFileSync(new URL('../../public/clip/merges.txt', import.meta.url), 'utf8');
-  ort.env.wasm.numThreads = 1;
-  model = createCheckpointModel({
-    runtime: createRuntime(ort, WASM_DEVICE, null),
+  return createCheckpointModel({
+    runtime: nodeRuntime(),
     compiled: manifest.model,
     shardsOf: (component) => store.shards(manifest, component),
-    tokenizers: compiled.description.textEncoders.map((encoder) =>
-      createClipTokenizer({ ...loadClipVocabulary(merges), ...encoder }),
+    tokenizers: compiled.description.textEncoders.map(({ bosId, eosId, padId, tokenizer }) =>
+      createClipTokenizer({
+        ...(tokenizer ?? loadClipVocabulary(merges)),
+        ...{ bosId, eosId, padId },
+      }),
     ),
     budgetBytes: 2 ** 30,
   });
-});
-
-const WASM_DEVICE = {
-  provider: 'wasm',
-  adapter: 'processor',
-  isSoftware: false,
-  hasShaderF16: false,
-  maxBufferBytes: 2 ** 32,
-  maxStorageBindingBytes: 2 ** 32,
-  wasmThreads: 1,
-  reason: 'a test',
-} as const;
-
-async function expectClose(values: Float32Array, name: string): Promise<void> {
-  const expected = await reference(name);
-  expect(values).toHaveLength(expected.length);
-  const off = values.reduce((max, value, i) => Math.max(max, Math.abs(value - expected[i]!)), 0);
-  expect(off).toBeLessThanOrEqual(REFERENCE.tensors[name]!.tolerance_fp32_max_abs);
 }
 
-async function encode(): Promise<{ cond: TextContext; uncond: TextContext }> {
+/** The tensors that diffusers made, and a comparison with them. */
+async function openReference(name: string) {
+  const source = fileSource(`${FIXTURES}references/${name}.safetensors`, name);
+  const { tensors } = await readSafetensorsHeader(source);
+  const read = async (tensor: string) => {
+    const { offset, sizeBytes } = tensors.get(tensor)!;
+    const bytes = await source.read(offset, sizeBytes);
+    return new Float32Array(bytes.buffer as ArrayBuffer);
+  };
+  return {
+    read,
+    async expectClose(values: Float32Array, tensor: string): Promise<void> {
+      const expected = await read(tensor);
+      expect(values).toHaveLength(expected.length);
+      const off = values.reduce((max, v, i) => Math.max(max, Math.abs(v - expected[i]!)), 0);
+      expect(off).toBeLessThanOrEqual(REFERENCES[name]!.tensors[tensor]!.tolerance_fp32_max_abs);
+    },
+  };
+}
+
+async function encode(model: CheckpointModel): Promise<{ cond: TextContext; uncond: TextContext }> {
   const { groups, firstPass } = model.planPrompts({
     prompts: [PROMPT],
     negativePrompts: [NEGATIVE_PROMPT],
     steps: 8,
   });
-  const encoded = [];
+  const encoded: (readonly TextContext[])[] = [];
   for (const group of groups) encoded.push(await model.encodeTexts(group, 1));
   const cond = firstPass.condAt(0)[0]![0]!;
   const uncond = firstPass.uncondAt(0)[0]!;
@@ -89,18 +83,35 @@ async function encode(): Promise<{ cond: TextContext; uncond: TextContext }> {
   };
 }
 
-describe('a real checkpoint gives what diffusers gives', () => {
+describe.each([
+  { name: 'sd15-tiny', guidanceScale: 7, spacings: ['leading', 'linspace'] },
+  { name: 'sd2-tiny', guidanceScale: 5, spacings: ['leading'] },
+  { name: 'sdxl-tiny', guidanceScale: 5, spacings: ['leading'] },
+])('$name gives what diffusers gives', ({ name, guidanceScale, spacings }) => {
+  const loading = loadModel(name);
+  const opening = openReference(`${name}-txt2img`);
+
   test('text contexts', async () => {
-    const { cond, uncond } = await encode();
-    await expectClose(cond.values, 'cond');
-    await expectClose(uncond.values, 'uncond');
+    const reference = await opening;
+    const { cond, uncond } = await encode(await loading);
+    await reference.expectClose(cond.values, 'cond');
+    await reference.expectClose(uncond.values, 'uncond');
+    if (name !== 'sdxl-tiny') return expect(cond.textEmbeds).toBeNull();
+    await reference.expectClose(cond.textEmbeds!, 'cond_pooled');
+    await reference.expectClose(uncond.textEmbeds!, 'uncond_pooled');
   });
 
-  test.each(['leading', 'linspace'])('latents and picture with %s timesteps', async (spacing) => {
-    const { cond, uncond } = await encode();
-    const sigmas = [...(await reference(`${spacing}.sigmas`))];
-    const noise = await reference('noise');
-    const request = { pictures: 1, channels: 4, height: 16, width: 16, contexts: [cond, uncond] };
+  test.each(spacings)('latents and picture with %s timesteps', async (spacing) => {
+    const model = await loading;
+    const reference = await opening;
+    const { cond, uncond } = await encode(model);
+    const sigmas = [...(await reference.read(`${spacing}.sigmas`))];
+    const noise = await reference.read('noise');
+    const request = {
+      ...{ pictures: 1, channels: 4, height: 16, width: 16 },
+      ...{ contexts: [cond, uncond], guidanceScale },
+    };
+    const { description } = model;
     await model.withLatents(request, async (space) => {
       const { math } = space;
       // diffusers starts "leading" schedules at sqrt(sigma^2 + 1).
@@ -114,19 +125,22 @@ describe('a real checkpoint gives what diffusers gives', () => {
           noise: () => new Float32Array(noise.length),
           denoiser: createGuidedDenoiser({
             space,
-            coefficientsAt: sigmaCoefficients('epsilon', createNoiseSchedule(model.description)),
+            coefficientsAt: sigmaCoefficients(
+              description.predictionType,
+              createNoiseSchedule(description),
+            ),
             conditioning: {
               condAt: () => [[{ group: 0, row: 0, weight: 1 }]],
               uncondAt: () => [{ group: 1, row: 0 }],
             },
             contextOf: ({ group }) => (group === 0 ? cond : uncond),
-            guidanceScale: 7,
+            guidanceScale,
             sMinUncond: 0,
           }),
         },
       );
-      await expectClose(await math.toArray(latents), `${spacing}.latents`);
-      await expectClose(await space.decode(latents, 0), `${spacing}.image`);
+      await reference.expectClose(await math.toArray(latents), `${spacing}.latents`);
+      await reference.expectClose(await space.decode(latents, 0), `${spacing}.image`);
     });
   });
 });

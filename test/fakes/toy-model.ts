@@ -69,7 +69,11 @@ export function createToyModel(): ToyModel {
     planPrompts: (request) => planConditioning({ ...request, tokenizers: [tokenizer] }),
     async encodeTexts(group) {
       return group.texts.map(
-        (text): TextContext => ({ tokens: 1, values: Float32Array.of(conditioning(text)) }),
+        (text): TextContext => ({
+          tokens: 1,
+          values: Float32Array.of(conditioning(text)),
+          textEmbeds: null,
+        }),
       );
     },
     async encodeImage(image, height, width) {

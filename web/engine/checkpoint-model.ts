@@ -6,20 +6,16 @@ import type {
   ComponentName,
   GraphShape,
 } from '../compiler/model.ts';
-import type {
-  DiffusionModel,
-  LatentSpace,
-  LatentsRequest,
-  TextContext,
-} from './diffusion-model.ts';
-import { applyEmphasis } from './prompt/emphasis.ts';
-import { type ChunkBatch, type EncodeGroup, planConditioning } from './prompt/plan.ts';
+import type { BatchShape, DiffusionModel, LatentSpace, LatentsRequest } from './diffusion-model.ts';
+import { planConditioning } from './prompt/plan.ts';
 import type { ClipTokenizer } from './prompt/tokenizer.ts';
 import { createArrayLatentOps } from './runtime/array-latent-ops.ts';
 import { createGpuLatentOps, StepGraphs } from './runtime/gpu-latent-ops.ts';
 import type { LatentOps } from './runtime/latent-ops.ts';
 import type { ModelSession, Runtime } from './runtime/runtime.ts';
 import { SessionCache } from './runtime/session-cache.ts';
+import type { DeviceTensor } from './runtime/tensor.ts';
+import { createTextEncoding } from './text-encoding.ts';
 import { type BatchSessions, createLatentSpace } from './unet-space.ts';
 
 export interface CheckpointModelOptions {
@@ -40,15 +36,11 @@ export interface CheckpointModel extends DiffusionModel {
   release(): Promise<void>;
 }
 
-/** Encoded groups kept for re-rolls; one is a few hundred kilobytes at most. */
-const MAX_ENCODED_GROUPS = 64;
-
 export function createCheckpointModel(options: CheckpointModelOptions): CheckpointModel {
   const { runtime, compiled, shardsOf, tokenizers, budgetBytes } = options;
   const { description } = compiled;
   const cache = new SessionCache(budgetBytes);
   const stepGraphs = new StepGraphs(runtime);
-  const encoded = new Map<string, readonly TextContext[]>();
 
   function component(name: ComponentName): CompiledComponent {
     const found = compiled.components.find((entry) => entry.name === name);
@@ -71,58 +63,27 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
     });
   }
 
-  async function encodeRow(tokens: readonly number[], clipSkip: number): Promise<Float32Array> {
-    const encoder = await session('text_encoder', textShape(tokens.length), { clipSkip });
+  const texts = createTextEncoding(description, async ({ component: name }, tokens, states) => {
+    const encoder = await session(name, textShape(tokens.length), states);
     const ids = runtime.tensor(Int32Array.from(tokens), [1, tokens.length]);
-    const { hidden_states: states } = await encoder.run({ input_ids: ids });
-    const values = await states?.read();
-    states?.dispose();
-    if (values instanceof Float32Array) return values;
-    throw new TypeError('the text encoder has no output hidden_states');
-  }
-
-  /** One chunk of every text of a group, weighed together as A1111 weighs them. */
-  async function encodeChunk(batch: ChunkBatch, clipSkip: number): Promise<Float32Array[]> {
-    const rows: Float32Array[] = [];
-    for (const tokens of batch.tokens) rows.push(await encodeRow(tokens, clipSkip));
-    const size = rows[0]?.length ?? 0;
-    const whole = new Float32Array(rows.length * size);
-    for (const [place, row] of rows.entries()) whole.set(row, place * size);
-    applyEmphasis('Original', whole, batch.multipliers);
-    return rows.map((_, place) => whole.subarray(place * size, (place + 1) * size));
-  }
-
-  async function encodeTexts(group: EncodeGroup, clipSkip: number) {
-    const key = JSON.stringify([clipSkip, group.texts]);
-    const known = encoded.get(key);
-    if (known) return known;
-    const chunks: Float32Array[][] = [];
-    for (const batch of group.encoders[0] ?? []) chunks.push(await encodeChunk(batch, clipSkip));
-    const contexts = group.texts.map((_, row) => joinChunks(chunks, row, hiddenSize()));
-    encoded.set(key, contexts);
-    const [oldest] = encoded.keys();
-    if (encoded.size > MAX_ENCODED_GROUPS && oldest !== undefined) encoded.delete(oldest);
-    return contexts;
-  }
-
-  function hiddenSize(): number {
-    return description.textEncoders[0]?.hiddenSize ?? 1;
-  }
+    const outputs = await encoder.run({ input_ids: ids });
+    return {
+      states: await take(outputs, 'hidden_states'),
+      textEmbeds: outputs.text_embeds ? await take(outputs, 'text_embeds') : null,
+    };
+  });
 
   async function encodeImage(image: Float32Array, height: number, width: number) {
     const { vaeFactor, shiftFactor, scalingFactor } = description;
     const shape = latentShapeOf(1, height / vaeFactor, width / vaeFactor);
     const encoder = await session('vae_encoder', shape);
     const outputs = await encoder.run({ sample: runtime.tensor(image, [1, 3, height, width]) });
-    const mean = await outputs.latent_mean?.read();
-    for (const output of Object.values(outputs)) output.dispose();
-    if (!(mean instanceof Float32Array)) {
-      throw new TypeError('the VAE encoder has no output latent_mean');
-    }
+    const mean = await take(outputs, 'latent_mean');
     return mean.map((value) => (value - shiftFactor) * scalingFactor);
   }
 
-  function batchSessions({ pictures, height, width }: LatentsRequest): BatchSessions {
+  function batchSessions(batch: Omit<BatchShape, 'channels'>): BatchSessions {
+    const { pictures, height, width } = batch;
     const unetShape = (copies: number, tokens: number): GraphShape => ({
       ...latentShapeOf(copies * pictures, height, width),
       tokens,
@@ -143,7 +104,7 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
     use: <T>(space: LatentSpace<T>) => Promise<R>,
   ): Promise<R> {
     const open = async <T>(ops: LatentOps<T>): Promise<R> => {
-      const space = createLatentSpace(runtime, ops, batchSessions(request), request);
+      const space = createLatentSpace(runtime, ops, batchSessions(request), request, description);
       try {
         return await use(space);
       } finally {
@@ -158,20 +119,23 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
   return {
     description,
     planPrompts: (request) => planConditioning({ ...request, tokenizers }),
-    encodeTexts,
+    encodeTexts: texts.encode,
     encodeImage,
     withLatents,
     async warmUp({ height, width }) {
       const { vaeFactor } = description;
       const shape = { pictures: 1, height: height / vaeFactor, width: width / vaeFactor };
       const tokens = description.textEncoders[0]?.contextLength ?? 77;
-      const sessions = batchSessions({ ...shape, channels: 0, contexts: [] });
-      await session('text_encoder', textShape(tokens), { clipSkip: 1 });
+      const sessions = batchSessions(shape);
+      for (const { component: name, states } of description.textEncoders) {
+        const { clipSkip, finalNorm } = states;
+        await session(name, textShape(tokens), { clipSkip, finalNorm });
+      }
       await sessions.unet(2, tokens);
       await sessions.vaeDecoder();
     },
     async release() {
-      encoded.clear();
+      texts.forget();
       await cache.clear();
     },
   };
@@ -201,14 +165,10 @@ function latentShapeOf(batch: number, latentHeight: number, latentWidth: number)
   return { batch, latentHeight, latentWidth, tokens: 0 };
 }
 
-/** A text's chunks one after the other along the token axis. */
-function joinChunks(chunks: readonly Float32Array[][], row: number, channels: number): TextContext {
-  const parts = chunks.map((chunk) => chunk[row] ?? new Float32Array(0));
-  const values = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    values.set(part, offset);
-    offset += part.length;
-  }
-  return { tokens: values.length / channels, values };
+/** The values of one output, which is given back. */
+async function take(outputs: Record<string, DeviceTensor>, name: string): Promise<Float32Array> {
+  const values = await outputs[name]?.read();
+  outputs[name]?.dispose();
+  if (values instanceof Float32Array) return values;
+  throw new TypeError(`a graph has no float32 output ${name}`);
 }

@@ -2,10 +2,13 @@ import type { ModelDescription } from '../compiler/model.ts';
 import type { ConditioningPlan, ConditioningRequest, EncodeGroup } from './prompt/plan.ts';
 import type { LatentMath } from './sampling/latent-math.ts';
 
-/** One text as the UNet sees it: `values` is [tokens, channels]. */
+/** One text as the UNet sees it. */
 export interface TextContext {
   readonly tokens: number;
+  /** [tokens, channels]. */
   readonly values: Float32Array;
+  /** SDXL's pooled and projected text, null for models without. */
+  readonly textEmbeds: Float32Array | null;
 }
 
 /** Latents of one batch. */
@@ -20,6 +23,8 @@ export interface BatchShape {
 export interface LatentsRequest extends BatchShape {
   /** Every text that the batch may be guided by. */
   readonly contexts: readonly TextContext[];
+  /** For UNets that take the guidance scale as an input (latent consistency models). */
+  readonly guidanceScale: number;
 }
 
 /** One call of the UNet for every picture of a batch under each of several texts. */

@@ -68,6 +68,12 @@ export interface PipelineResult {
 export async function generate(job: PipelineJob): Promise<PipelineResult> {
   const { params, model, control } = job;
   const { description } = model;
+  if (description.unetInChannels !== description.latentChannels) {
+    throw new GenerationError(
+      'unsupported',
+      'This checkpoint is made for inpainting, which this version of Easel does not do yet. Choose another one.',
+    );
+  }
   const { width, height } = realSize(params, description.vaeFactor);
   const schedule = createNoiseSchedule(description);
   const sampling = createSamplingPlan(
@@ -117,6 +123,7 @@ export async function generate(job: PipelineJob): Promise<PipelineResult> {
   const request = {
     ...{ pictures, channels, height: rows, width: columns },
     contexts: contexts.flat(),
+    guidanceScale: params.guidanceScale,
   };
   const common = { job, sampling, schedule, prompts, contexts, shape, init, progress };
   for (let batch = 0; batch < params.batchCount && !control.isInterrupted(); batch++) {
@@ -231,7 +238,7 @@ async function sample<T>(run: SampleRun<T>): Promise<T> {
     space,
     conditioning: run.prompts.firstPass,
     contextOf: ({ group, row }) => contextAt(run.contexts, group, row),
-    guidanceScale: params.guidanceScale * (isCfgPlusPlus ? CFG_PLUS_PLUS_GUIDANCE_FACTOR : 1),
+    guidanceScale: guidanceScaleOf(job) * (isCfgPlusPlus ? CFG_PLUS_PLUS_GUIDANCE_FACTOR : 1),
     sMinUncond: params.sMinUncond,
     needsUncond: isCfgPlusPlus,
   });
@@ -256,6 +263,11 @@ async function sample<T>(run: SampleRun<T>): Promise<T> {
     alphasCumprod: schedule.alphasCumprod,
     options: sampling.options,
   });
+}
+
+/** A UNet that was told the scale has guided itself already. */
+function guidanceScaleOf({ params, model }: PipelineJob): number {
+  return model.description.unetInputs.timestepCond === null ? params.guidanceScale : 1;
 }
 
 function contextAt(

@@ -1,3 +1,4 @@
+import type { ModelDescription } from '../compiler/model.ts';
 import type { LatentSpace, LatentsRequest, TextContext, UnetCall } from './diffusion-model.ts';
 import type { Copies, LatentOps } from './runtime/latent-ops.ts';
 import type { ModelSession, Runtime } from './runtime/runtime.ts';
@@ -31,10 +32,11 @@ export function createLatentSpace<T>(
   ops: LatentOps<T>,
   sessions: BatchSessions,
   request: LatentsRequest,
+  { unetInputs, vaeFactor }: Pick<ModelDescription, 'unetInputs' | 'vaeFactor'>,
 ): LatentSpace<T> & { dispose(): void } {
   const { pictures } = request;
   const jobTokens = commonTokens(request.contexts);
-  const states = new Map<string, DeviceTensor>();
+  const states = new Map<string, Record<string, DeviceTensor>>();
   const ids = new Map<TextContext, number>();
   let pairsOnly = false;
   let lastPace = Promise.resolve();
@@ -45,25 +47,47 @@ export function createLatentSpace<T>(
     return known;
   }
 
-  /** The texts of one run as the UNet takes them, uploaded once. */
-  function hiddenStates(contexts: readonly TextContext[], tokens: number): DeviceTensor {
+  /** What the UNet is told beside latents and time: made and uploaded once for a set of texts. */
+  function conditions({ contexts, tokens }: UnetRun): Record<string, DeviceTensor> {
     const key = `${tokens}:${contexts.map(contextId).join(',')}`;
     const known = states.get(key);
     if (known) return known;
+    const rows = contexts.flatMap((context) => new Array<TextContext>(pictures).fill(context));
     const channels = (contexts[0]?.values.length ?? 0) / (contexts[0]?.tokens ?? 1);
-    const size = tokens * channels;
-    const values = new Float32Array(contexts.length * pictures * size);
-    for (const [copy, context] of contexts.entries()) {
-      for (let picture = 0; picture < pictures; picture++) {
-        const start = (copy * pictures + picture) * size;
-        for (let offset = 0; offset < size; offset += context.values.length) {
-          values.set(context.values, start + offset);
-        }
-      }
+    const perRow = (parts: readonly Float32Array[], shape: readonly number[]) =>
+      runtime.upload(repeatInto(parts, shape), [rows.length, ...shape]);
+    const made: Record<string, DeviceTensor> = {
+      encoder_hidden_states: perRow(
+        rows.map(({ values }) => values),
+        [tokens, channels],
+      ),
+    };
+    const { textEmbeds, timeIds, timestepCond } = unetInputs;
+    if (textEmbeds !== null) {
+      const zeros = new Float32Array(textEmbeds);
+      made.text_embeds = perRow(
+        rows.map((context) => context.textEmbeds ?? zeros),
+        [textEmbeds],
+      );
     }
-    const tensor = runtime.upload(values, [contexts.length * pictures, tokens, channels]);
-    states.set(key, tensor);
-    return tensor;
+    if (timeIds !== null) {
+      const [height, width] = [request.height * vaeFactor, request.width * vaeFactor];
+      // Original size, where it was cropped, and target size, as A1111 fills them in.
+      const ids = Float32Array.of(height, width, 0, 0, height, width);
+      made.time_ids = perRow(
+        rows.map(() => ids),
+        [timeIds],
+      );
+    }
+    if (timestepCond !== null) {
+      const embedding = embedGuidanceScale(request.guidanceScale, timestepCond);
+      made.timestep_cond = perRow(
+        rows.map(() => embedding),
+        [timestepCond],
+      );
+    }
+    states.set(key, made);
+    return made;
   }
 
   /** The texts of a call in runs of two; a text left over runs alone, or twice where that saves a session. */
@@ -110,17 +134,17 @@ export function createLatentSpace<T>(
   async function runUnet(
     x: T,
     { inputScale, timestep }: UnetCall,
-    { contexts, tokens }: UnetRun,
+    run: UnetRun,
     copies: Copies,
   ): Promise<DeviceTensor> {
-    const session = await sessions.unet(copies, tokens);
+    const session = await sessions.unet(copies, run.tokens);
     const sample = await ops.prepare(x, inputScale, copies);
     try {
       const rows = copies * pictures;
       const { out_sample: answer } = await session.run({
         sample,
         timestep: runtime.tensor(new Float32Array(rows).fill(timestep), [rows]),
-        encoder_hidden_states: hiddenStates(contexts, tokens),
+        ...conditions(run),
       });
       if (!answer) throw new TypeError('the UNet has no output out_sample');
       return answer;
@@ -154,10 +178,40 @@ export function createLatentSpace<T>(
       await (runtime.device.provider === 'webgpu' ? previous : lastPace);
     },
     dispose() {
-      for (const tensor of states.values()) tensor.dispose();
+      for (const tensors of states.values()) {
+        for (const tensor of Object.values(tensors)) tensor.dispose();
+      }
       ops.dispose();
     },
   };
+}
+
+/** Rows of `shape`, each filled with its values over and over. */
+function repeatInto(parts: readonly Float32Array[], shape: readonly number[]): Float32Array {
+  const size = shape.reduce((product, side) => product * side, 1);
+  const out = new Float32Array(parts.length * size);
+  for (const [row, values] of parts.entries()) {
+    for (let offset = 0; offset < size; offset += values.length) {
+      out.set(values, row * size + offset);
+    }
+  }
+  return out;
+}
+
+/**
+ * The guidance scale as a latent consistency model takes it: sines and cosines of a thousand times the
+ * scale above 1 (Luo et al., arXiv:2310.04378; diffusers' `get_guidance_scale_embedding`).
+ */
+export function embedGuidanceScale(guidanceScale: number, width: number): Float32Array {
+  const half = Math.floor(width / 2);
+  const scale = (guidanceScale - 1) * 1000;
+  const out = new Float32Array(width);
+  for (let i = 0; i < half; i++) {
+    const angle = scale * Math.exp((-Math.log(10_000) * i) / (half - 1));
+    out[i] = Math.sin(angle);
+    out[half + i] = Math.cos(angle);
+  }
+  return out;
 }
 
 /** The length that all texts reach by whole repeats, or null where that is out of proportion. */
