@@ -35,7 +35,7 @@ describe('HTTP request to pixels on wasm, through the real bridge, tab and embed
   beforeAll(async () => {
     bridge = await startBridge(['--browser', 'none']);
     browser = await launchBrowser();
-    page = await browser.newPage();
+    page = await (await browser.newContext()).newPage();
     await page.goto(`${bridge.url}/?device=wasm`);
     await bridge.ready();
   });

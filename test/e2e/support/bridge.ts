@@ -35,7 +35,7 @@ export interface RunningBridge {
   get<T = Record<string, unknown>>(path: string): Promise<T>;
   /** POST of a JSON body; the reply's status is in `status`. */
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
-  /** Waits until /health says `ready`; fails with the bridge's output. */
+  /** Waits until /health says `ready` with a checkpoint in memory; fails with the bridge's output. */
   ready(timeoutMs?: number): Promise<void>;
   /** SIGTERM, waits for the exit, removes the data folder; resolves with the exit code. */
   stop(): Promise<number | null>;
@@ -84,7 +84,7 @@ export async function startBridge(args: readonly string[] = []): Promise<Running
           const response = await fetch(`${url}/health`);
           last = await response.text();
           const health = JSON.parse(last);
-          if (health.status === 'ready' && health.engines.length > 0) return;
+          if (health.status === 'ready' && health.engines[0]?.checkpoint) return;
         } catch {}
         await new Promise((resolve) => setTimeout(resolve, 200));
       }
