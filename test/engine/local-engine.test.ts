@@ -119,10 +119,14 @@ describe('a job', () => {
     expect(Math.max(...off)).toBeLessThanOrEqual(1);
   });
 
-  test('redraws a picture, and more of it the stronger', async () => {
+  test('redraws a picture in as many steps as its strength asks for', async () => {
     const { generate } = start();
-    const img2img = { mode: 'img2img', initImages: ['x'], steps: 4 } as const;
-    const { images, progress } = await generate({ ...img2img, denoisingStrength: 0.5 });
+    const { images, progress } = await generate({
+      mode: 'img2img',
+      initImages: ['x'],
+      steps: 4,
+      denoisingStrength: 0.5,
+    });
     expect(progress.findLast(({ stage }) => stage === 'sampling')).toMatchObject({
       step: 3,
       steps: 3,

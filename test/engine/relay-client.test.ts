@@ -14,7 +14,12 @@ import {
 import { createWatched } from '../../web/engine/listeners.ts';
 import type { LocalEngine } from '../../web/engine/local-engine.ts';
 import { connectRelay, type RelaySocket } from '../../web/engine/relay-client.ts';
-import type { GenerateOptions, RelayStatus } from '../../web/shared/engine.ts';
+import type {
+  GeneratedImage,
+  GenerateOptions,
+  GenerationProgress,
+  RelayStatus,
+} from '../../web/shared/engine.ts';
 
 const SUMMARY: GenerationSummary = {
   interrupted: false,
@@ -181,14 +186,28 @@ const JOB = {
   attempt: 1,
   params: { ...GENERATION_DEFAULTS, prompt: 'a cat' },
 } as const;
-const PROGRESS = {
-  ...{ stage: 'sampling', imageIndex: 0, imageCount: 1, step: 3, steps: 20, fraction: 0.1 },
-  ...{ etaSeconds: 2, message: 'Sampling step 3 of 20' },
-} as const;
-const IMAGE = {
-  ...{ index: 0, format: 'png', bytes: Uint8Array.of(1, 2, 3), infotext: 'i', prompt: 'p' },
-  ...{ negativePrompt: '', seed: 1, subseed: 2, width: 64, height: 64 },
-} as const;
+const PROGRESS: GenerationProgress = {
+  stage: 'sampling',
+  imageIndex: 0,
+  imageCount: 1,
+  step: 3,
+  steps: 20,
+  fraction: 0.1,
+  etaSeconds: 2,
+  message: 'Sampling step 3 of 20',
+};
+const IMAGE: GeneratedImage = {
+  index: 0,
+  format: 'png',
+  bytes: Uint8Array.of(1, 2, 3),
+  infotext: 'i',
+  prompt: 'p',
+  negativePrompt: '',
+  seed: 1,
+  subseed: 2,
+  width: 64,
+  height: 64,
+};
 
 beforeEach(() => vi.spyOn(console, 'error').mockImplementation(() => {}));
 afterEach(async () => {

@@ -117,6 +117,8 @@ class OrtRuntime implements Runtime {
             data,
           })),
           preferredOutputLocation: onGpu ? 'gpu-buffer' : 'cpu',
+          // Shapes are fixed, so one block serves all of a run's tensors. No arena: it would keep the peak.
+          enableMemPattern: true,
           logSeverityLevel: 3,
         }),
       );
