@@ -122,6 +122,7 @@ export interface CompiledModel {
 export interface WeightSink {
   /** Starts shard `index` of `component`; the one before is complete. */
   beginShard(component: ComponentName, index: number): Promise<void>;
+  /** Appends to the shard. The bytes are the sink's to keep: the compiler does not touch them again. */
   write(bytes: Uint8Array): Promise<void>;
 }
 
