@@ -24,7 +24,7 @@ import { openSettingsStore } from './settings-store.ts';
 /** How long the browser that we open may take before "starting" becomes "no engine". */
 const BROWSER_START_MS = 90_000;
 /** Running jobs may go on for so long after the signal to stop, and connections a little longer. */
-const JOB_GRACE_MS = 7_000;
+const JOB_GRACE_MS = 6_000;
 const CONNECTION_GRACE_MS = 1_000;
 
 export interface BridgeSurroundings {
@@ -146,7 +146,6 @@ async function assemble(
   });
   const guesses = new GuessLimit();
   const relay = new TabRelay({ log });
-  closers.push(() => relay.close());
   const store = await LocalJobStore.open({
     folder: join(dataFolder, 'jobs'),
     limit: options.queueSize,
@@ -217,6 +216,7 @@ async function assemble(
   server = await startServer(app, options);
   const { port, addresses } = server;
   closers.push(() => server?.close({ graceMs: CONNECTION_GRACE_MS }));
+  closers.push(() => relay.close());
   await jobs.recover();
 
   let stopped: Promise<void> | null = null;

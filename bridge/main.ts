@@ -9,6 +9,9 @@ import { StartError } from './server.ts';
 /** `build/bridge/main.js` lies two folders below the one that holds `dist/`. */
 const DIST = fileURLToPath(new URL('../../dist', import.meta.url));
 
+/** Stopping takes no longer than this, whatever hangs. */
+const STOP_MS = 9_800;
+
 const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
 async function run(command: Command, signal: AbortSignal): Promise<void> {
@@ -47,6 +50,10 @@ async function main(): Promise<number> {
     // Asked twice: whoever asks does not want to wait.
     if (stop.signal.aborted) process.exit(EXIT.interrupted);
     stop.abort();
+    setTimeout(() => {
+      console.error('Something did not end in time; Easel stops without it.');
+      process.exit(EXIT.failed);
+    }, STOP_MS).unref();
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);

@@ -167,8 +167,13 @@ export async function startServer(
   const servers: Server[] = [];
   const addresses: string[] = [];
   let port = wanted;
+  const connections = new Set<Socket>();
   for (const host of hostsOf(address)) {
     const server = createServer(app, tls);
+    server.on('connection', (socket) => {
+      connections.add(socket);
+      socket.once('close', () => connections.delete(socket));
+    });
     try {
       port = await listen(server, host, port);
     } catch (error) {
@@ -184,15 +189,14 @@ export async function startServer(
     port,
     addresses,
     async close({ graceMs }) {
-      await Promise.all(
-        servers.map(async (server) => {
-          const closed = new Promise((resolve) => server.close(resolve));
-          server.closeIdleConnections();
-          const timer = setTimeout(() => server.closeAllConnections(), graceMs);
-          await closed;
-          clearTimeout(timer);
-        }),
-      );
+      const closed = servers.map((server) => new Promise((resolve) => server.close(resolve)));
+      for (const server of servers) server.closeIdleConnections();
+      // Upgraded sockets are none of `closeAllConnections`' business, yet the server waits for them.
+      const timer = setTimeout(() => {
+        for (const socket of connections) socket.destroy();
+      }, graceMs);
+      await Promise.all(closed);
+      clearTimeout(timer);
     },
   };
 }

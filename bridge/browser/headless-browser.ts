@@ -7,7 +7,7 @@ const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 60_000;
 /** A browser that ran this long was healthy: the next retry is quick again. */
 const HEALTHY_MS = 60_000;
-const STOP_GRACE_MS = 3_000;
+const STOP_GRACE_MS = 2_000;
 
 export interface HeadlessBrowserOptions {
   readonly path: string;
@@ -36,12 +36,13 @@ export class HeadlessBrowser {
     const { path, profile, flags, url, log } = this.#options;
     makePrivateFolder(profile);
     const startedAt = Date.now();
-    // A process group of its own, so that its helpers end with it.
+    // A process group of its own, so that its helpers end with it; 3 and 4 are the debugging pipe.
     const child = spawn(path, [...headlessFlags({ profile }), ...flags, url()], {
-      stdio: 'ignore',
+      stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'],
       detached: process.platform !== 'win32',
     });
     this.#child = child;
+    for (const pipe of child.stdio) pipe?.on('error', () => {});
     let isOver = false;
     const ended = (why: string) => {
       if (isOver) return;

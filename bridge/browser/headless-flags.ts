@@ -15,6 +15,8 @@ export function headlessFlags({
 }: HeadlessOptions): string[] {
   return [
     '--headless=new',
+    // Ends the browser when the other end of the pipe goes, so that it never outlives a killed bridge.
+    '--remote-debugging-pipe',
     `--user-data-dir=${profile}`,
     '--no-first-run',
     '--no-default-browser-check',

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CLOSE_CODES } from '../../protocol/relay.ts';
 import { FakeTab } from '../fakes/fake-tab.ts';
 import { startTestBridge, type TestBridge } from './support.ts';
 
@@ -34,4 +35,26 @@ describe('a bridge with one tab, over real sockets', () => {
     expect(again).toMatchObject({ id: jobId, state: 'finished', images: [image], seeds: [7] });
     expect(existsSync(again.savedAs[0])).toBe(true);
   });
+});
+
+describe('stopping', () => {
+  it('[R19] ends within its time though a tab and a slow client hang on', async () => {
+    const bridge = await startTestBridge();
+    const tab = await FakeTab.attach(bridge.url, { answers: false });
+    const pending = bridge.post('/sdapi/v1/txt2img', { prompt: 'x', steps: 1 });
+    await tab.until(() => tab.jobs.length === 1);
+    const start = Date.now();
+    const stopped = bridge.dispose();
+    const refused = await bridge.post('/sdapi/v1/txt2img', { prompt: 'y' });
+    expect(refused.status).toBe(503);
+    expect(refused.headers.get('retry-after')).not.toBeNull();
+    const health = await fetch(`${bridge.url}/health`);
+    expect([health.status, (await health.json()).status]).toEqual([503, 'stopping']);
+    const reply = await pending;
+    expect(reply.status).toBe(503);
+    expect((await reply.json()).detail).toContain('/easel/v1/jobs/');
+    await stopped;
+    expect(Date.now() - start).toBeLessThan(10_000);
+    expect(await tab.closed).toBe(CLOSE_CODES.stopping);
+  }, 15_000);
 });
