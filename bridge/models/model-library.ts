@@ -46,6 +46,8 @@ export class FolderModelLibrary implements ModelLibrary {
   readonly #now: () => number;
   readonly #scans = new Map<ModelListing['kind'], { at: number; found: Promise<FoundModel[]> }>();
   #embedded: Promise<FoundModel[]> | null = null;
+  /** Pickled files that the log has named. */
+  readonly #pickled = new Set<string>();
   /** What was found, by listing, so that hashing finds the files of what was listed. */
   readonly #origins = new WeakMap<ModelListing, FoundModel>();
 
@@ -64,9 +66,13 @@ export class FolderModelLibrary implements ModelLibrary {
 
   async #read(kind: ModelListing['kind']): Promise<FoundModel[]> {
     const { folders, checkpointPath } = this.#options;
-    const found = await scanModels(kind, folders[kind]);
+    const found = await scanModels(kind, folders[kind], {
+      onPickled: (path) => this.#warnOfPickle(path),
+    });
     if (kind === 'checkpoint' && checkpointPath !== null) {
       const given = await describePath(kind, checkpointPath);
+      if (!given && /\.(ckpt|pt|pth|bin)$/i.test(checkpointPath))
+        this.#warnOfPickle(checkpointPath);
       if (given && !found.some(({ listing }) => listing.filename === given.listing.filename)) {
         // Given by its path, so it is the one that its name means.
         const others = found.filter(({ listing }) => listing.name !== given.listing.name);
@@ -75,6 +81,15 @@ export class FolderModelLibrary implements ModelLibrary {
     }
     for (const model of found) this.#origins.set(model.listing, model);
     return found;
+  }
+
+  #warnOfPickle(path: string): void {
+    if (this.#pickled.has(path)) return;
+    this.#pickled.add(path);
+    this.#options.log.warn(
+      'A model is left out: it is a pickled file, and such files can run code when they are read. Convert it to .safetensors, in AUTOMATIC1111 with the Checkpoint Merger.',
+      { path },
+    );
   }
 
   /** Models that the page carries; they change only with the page. */
@@ -152,12 +167,12 @@ export class FolderModelLibrary implements ModelLibrary {
   sha256(listing: ModelListing): string | null {
     const model = this.#origins.get(listing);
     if (!model) return this.#inCatalogs(listing.name)?.sha256 ?? null;
-    const hashes = listing.files.map(({ path, sizeBytes }, index) =>
-      this.#options.hasher.get({
-        path: join(model.root, path),
-        sizeBytes,
-        mtimeMs: model.mtimesMs[index] ?? 0,
-      }),
+    // A1111's hash of a single file is of its weights; the .yaml beside them does not count.
+    const hashed = listing.files.flatMap(({ path, sizeBytes }, index) =>
+      path.endsWith('.yaml') ? [] : [{ path, sizeBytes, mtimeMs: model.mtimesMs[index] ?? 0 }],
+    );
+    const hashes = hashed.map((file) =>
+      this.#options.hasher.get({ ...file, path: join(model.root, file.path) }),
     );
     const known = hashes.filter((hash) => hash !== null);
     if (known.length < hashes.length) return null;

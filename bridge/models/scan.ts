@@ -32,6 +32,17 @@ async function statFile(path: string): Promise<FoundFile | null> {
   }
 }
 
+/** Weights that can run code when they are opened: nothing here reads them. */
+const PICKLED = /\.(ckpt|pt|pth|bin)$/i;
+
+/** The configuration that may lie beside a single-file checkpoint under its name, as for A1111. */
+async function sidecars(kind: ModelListing['kind'], path: string): Promise<FoundFile[]> {
+  if (kind !== 'checkpoint') return [];
+  const { dir, name } = parse(path);
+  const found = await statFile(join(dir, `${name}.yaml`));
+  return found ? [found] : [];
+}
+
 interface Folder {
   readonly files: readonly string[];
   readonly folders: readonly string[];
@@ -117,9 +128,9 @@ export async function describePath(
 ): Promise<FoundModel | null> {
   const file = await statFile(path);
   if (file) {
-    return /\.safetensors$/i.test(path)
-      ? describe(kind, parse(path).name, dirname(path), path, [file])
-      : null;
+    if (!/\.safetensors$/i.test(path)) return null;
+    const files = [file, ...(await sidecars(kind, path))];
+    return describe(kind, parse(path).name, dirname(path), path, files);
   }
   const files = await folderFiles(path);
   return files.length > 0 ? describe(kind, basename(path), path, path, files) : null;
@@ -133,11 +144,13 @@ function isModelFolder({ files }: Folder): boolean {
 
 /**
  * Every model of a kind below a folder: safetensors files and diffusers folders, in the order of
- * their paths. Names are stems; a second one of the same name gets its folder in front.
+ * their paths. Names are stems; a second one of the same name gets its folder in front. Pickled files
+ * are told to `onPickled` and left out.
  */
 export async function scanModels(
   kind: ModelListing['kind'],
   folder: string,
+  { onPickled = () => {} }: { onPickled?: (path: string) => void } = {},
 ): Promise<FoundModel[]> {
   const found: FoundModel[] = [];
   const names = new Set<string>();
@@ -158,9 +171,12 @@ export async function scanModels(
   const walk = async (path: string, depth: number): Promise<void> => {
     const entries = await readFolder(path);
     for (const name of entries.files) {
+      if (PICKLED.test(name)) onPickled(join(path, name));
       if (!/\.safetensors$/i.test(name) || found.length >= MAX_MODELS) continue;
       const file = await statFile(join(path, name));
-      if (file) add(file.path, parse(name).name, path, [file]);
+      if (file) {
+        add(file.path, parse(name).name, path, [file, ...(await sidecars(kind, file.path))]);
+      }
     }
     for (const name of entries.folders) {
       const below = join(path, name);

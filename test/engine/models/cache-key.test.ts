@@ -54,6 +54,11 @@ describe("a checkpoint's hash", () => {
     expect(checkpointSha256([{ path: 'model.safetensors', sha256: A }])).toBe(A);
   });
 
+  test('does not depend on the .yaml beside a single file, which A1111 does not hash', () => {
+    const yaml = { path: 'model.yaml', sha256: B };
+    expect(checkpointSha256([{ path: 'model.safetensors', sha256: A }, yaml])).toBe(A);
+  });
+
   test('is that of the sorted list for a folder', () => {
     const expected = createHash('sha256')
       .update(`${A}  unet/model.safetensors\n${B}  vae/model.safetensors\n`)

@@ -24,12 +24,13 @@ function sortedByPath(files: readonly HashedFile[]): HashedFile[] {
 }
 
 /**
- * The checkpoint's own hash: of a single file its SHA-256, as A1111 shows it; of a folder the SHA-256
- * of the lines `<sha256>  <path>\n` in order of path.
+ * The checkpoint's own hash: of a single file its SHA-256, as A1111 shows it, whatever its `.yaml` says;
+ * of a folder the SHA-256 of the lines `<sha256>  <path>\n` in order of path.
  */
 export function checkpointSha256(files: readonly HashedFile[]): string {
-  const [only] = files;
-  if (only && files.length === 1) return only.sha256;
+  const weights = files.filter(({ path }) => !/\.ya?ml$/i.test(path));
+  const [only] = weights;
+  if (only && weights.length === 1) return only.sha256;
   return sha256Text(
     sortedByPath(files)
       .map(({ sha256, path }) => `${sha256}  ${path}\n`)
