@@ -1,5 +1,5 @@
 /** How long after a client hung up its interrupt may still arrive. */
-const WINDOW_MS = 10_000;
+const WINDOW_MS = 1_000;
 
 /**
  * Some clients hang up and post an interrupt as well, in either order. Hanging up has already ended
