@@ -106,6 +106,21 @@ describe.each(MANIFESTS)('%s as published', (model) => {
   });
 });
 
+it('an SD 2 inpainting checkpoint predicts epsilon, as all of them do', async () => {
+  const { tensors } = readManifest<LdmManifest>('sd21', 'ldm');
+  const first = 'model.diffusion_model.input_blocks.0.0.weight';
+  const file = headerOnly('inpaint.safetensors', { ...tensors, [first]: ['F32', [320, 9, 3, 3]] });
+  const { description } = await openCheckpoint({ name: 'inpaint', files: [file] });
+  expect(description).toMatchObject({
+    family: 'sd2',
+    unetInChannels: 9,
+    predictionType: 'epsilon',
+    isPredictionAssumed: false,
+    nativeResolution: 512,
+    notes: [],
+  });
+});
+
 const PIPELINES: Readonly<Record<string, string>> = {
   'sd15-inpaint': 'StableDiffusionInpaintPipeline',
   'sdxl-base': 'StableDiffusionXLPipeline',

@@ -130,6 +130,7 @@ describe('what the UNet predicts', () => {
     const { description } = await openCheckpoint(await sd2(without(PREDICTION)));
     expect(description.predictionType).toBe('v_prediction');
     expect(description.notes).toEqual([expect.stringContaining('v-prediction was assumed')]);
+    expect(description.isPredictionAssumed).toBe(true);
   });
 
   it('is epsilon for SD 1 and SDXL where nothing tells', async () => {

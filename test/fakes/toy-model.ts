@@ -17,6 +17,7 @@ const FACTOR = 8;
 const DESCRIPTION: ModelDescription = {
   family: 'sd1',
   predictionType: 'epsilon',
+  isPredictionAssumed: false,
   trainSteps: 1000,
   betaStart: 0.00085,
   betaEnd: 0.012,

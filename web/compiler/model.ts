@@ -34,6 +34,8 @@ export type ComponentName =
 export interface ModelDescription {
   readonly family: ModelFamily;
   readonly predictionType: 'epsilon' | 'v_prediction';
+  /** True where the files leave the prediction type open: only running the UNet tells. */
+  readonly isPredictionAssumed: boolean;
   /** Training noise schedule. */
   readonly trainSteps: number;
   readonly betaStart: number;

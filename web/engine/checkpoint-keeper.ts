@@ -1,6 +1,6 @@
 import type { ModelListing } from '../../protocol/catalog.ts';
 import type { EngineActivity } from '../../protocol/device.ts';
-import type { ModelDescription, Precision } from '../compiler/model.ts';
+import type { CompiledComponent, ModelDescription, Precision } from '../compiler/model.ts';
 import type { EngineConfig } from '../shared/worker-protocol.ts';
 import type { EngineAccess } from './browser-access.ts';
 import { type CheckpointModel, createCheckpointModel } from './checkpoint-model.ts';
@@ -8,6 +8,7 @@ import { loadCompiled } from './models/checkpoint-loader.ts';
 import type { Manifest } from './models/manifest.ts';
 import type { ModelStore } from './models/model-store.ts';
 import { sourceIdentity } from './models/sources.ts';
+import { settlePrediction } from './prediction-trial.ts';
 import { type ClipTokenizer, createClipTokenizer, loadClipVocabulary } from './prompt/tokenizer.ts';
 import type { Runtime } from './runtime/runtime.ts';
 
@@ -83,11 +84,13 @@ export function createCheckpointKeeper(
       signal,
     });
     onActivity({ kind: 'load', what: listing.name, done: 0, etaSeconds: null });
+    const shardsOf = (component: CompiledComponent) => models.shards(manifest, component);
+    const description = await settlePrediction(manifest.model, { runtime, shardsOf });
     const model = createCheckpointModel({
       runtime,
-      compiled: manifest.model,
-      shardsOf: (component) => models.shards(manifest, component),
-      tokenizers: await tokenizers(manifest.model.description),
+      compiled: { ...manifest.model, description },
+      shardsOf,
+      tokenizers: await tokenizers(description),
       budgetBytes: WEIGHT_BUDGET_BYTES[runtime.device.provider],
     });
     const unet = manifest.model.components.find(({ name }) => name === 'unet');

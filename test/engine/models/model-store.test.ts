@@ -13,6 +13,7 @@ const MODEL: CompiledModel = {
   description: {
     family: 'sd1',
     predictionType: 'epsilon',
+    isPredictionAssumed: false,
     trainSteps: 1000,
     betaStart: 0.00085,
     betaEnd: 0.012,

@@ -64,6 +64,7 @@ export async function openDiffusersFolder(
     description: {
       family: isXl ? 'sdxl' : first.config.activation === 'gelu' ? 'sd2' : 'sd1',
       ...parseSchedulerConfig(`${folder.name}/${scheduler}`, await folder.json(scheduler)),
+      isPredictionAssumed: false,
       latentChannels: vae.config.latentChannels,
       vaeFactor: factor,
       scalingFactor: vae.config.scalingFactor,

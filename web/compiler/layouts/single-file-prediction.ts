@@ -7,6 +7,7 @@ import type { SafetensorsHeader } from '../safetensors.ts';
 export type TrainingFacts = Pick<
   ModelDescription,
   | 'predictionType'
+  | 'isPredictionAssumed'
   | 'trainSteps'
   | 'betaStart'
   | 'betaEnd'
@@ -36,11 +37,15 @@ type Prediction = ModelDescription['predictionType'];
 const V_ASSUMED =
   'Nothing in this SD 2 checkpoint says what its UNet predicts; v-prediction was assumed, as in the 768-pixel models. If pictures come out as noise, put a file of the same name ending in .yaml beside it, with the line "parameterization: eps".';
 
+/** The channels of latents, mask and masked latents that an inpainting UNet takes. */
+const INPAINTING_CHANNELS = 9;
+
 /**
  * What the UNet predicts and its noise schedule. The first of these counts: the sidecar `.yaml`, as for
- * A1111; the metadata `modelspec.prediction_type`; the mark `v_pred`; else epsilon for SD 1 and SDXL
- * and v for SD 2, where it is said in a note: the 512 and the 768 models of SD 2 have the same tensors,
- * and A1111 tells them apart by running the UNet.
+ * A1111; the metadata `modelspec.prediction_type`; the mark `v_pred`; else epsilon for SD 1, SDXL and
+ * inpainting models, and v for SD 2. That is an assumption, marked and said in a note: the 512 and the
+ * 768 models of SD 2 have the same tensors, and A1111 tells them apart by running the UNet, which is
+ * left to whoever has a runtime.
  */
 export async function readTrainingFacts(sources: TrainingSources): Promise<TrainingFacts> {
   const { file, header, family, sidecar, signal } = sources;
@@ -49,9 +54,11 @@ export async function readTrainingFacts(sources: TrainingSources): Promise<Train
     yaml?.prediction ??
     metadataPrediction(file, header.metadata['modelspec.prediction_type']) ??
     (header.tensors.has(V_PREDICTION_MARK) ? 'v_prediction' : null);
-  const isAssumed = stated === null && family === 'sd2';
+  const inChannels = header.tensors.get('model.diffusion_model.input_blocks.0.0.weight')?.shape[1];
+  const isAssumed = stated === null && family === 'sd2' && inChannels !== INPAINTING_CHANNELS;
   return {
     predictionType: stated ?? (isAssumed ? 'v_prediction' : 'epsilon'),
+    isPredictionAssumed: isAssumed,
     trainSteps: yaml?.trainSteps ?? 1000,
     betaStart: yaml?.betaStart ?? 0.00085,
     betaEnd: yaml?.betaEnd ?? 0.012,

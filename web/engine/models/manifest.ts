@@ -31,6 +31,7 @@ const textEncoder = z.object({
 const description = z.object({
   family: z.enum(['sd1', 'sd2', 'sdxl']),
   predictionType: z.enum(['epsilon', 'v_prediction']),
+  isPredictionAssumed: z.boolean(),
   trainSteps: z.int().min(1),
   betaStart: z.number(),
   betaEnd: z.number(),
