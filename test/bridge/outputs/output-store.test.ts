@@ -1,0 +1,126 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { dayFolder, firstWords, pictureStem } from '../../../bridge/outputs/file-name.ts';
+import { FileOutputStore } from '../../../bridge/outputs/output-store.ts';
+import { generationParams } from '../../../protocol/generation.ts';
+import { fakeSummary, imageFrame } from '../../fakes/tab-frames.ts';
+import { temporaryFolder } from '../support.ts';
+
+const AT = new Date(2026, 2, 9, 17, 4, 5);
+const params = generationParams.parse({ prompt: 'a red apple', initImages: ['AAAA'] });
+const image = (prompt = 'a red apple, 3d', seed = 1) =>
+  imageFrame({ jobId: 'j', attempt: 1 }, { prompt, seed });
+
+describe('names of pictures', () => {
+  it.each([
+    ['a red apple, 3d', 'a_red_apple_3d'],
+    ['one two three four five six seven eight', 'one_two_three_four_five_six'],
+    ['(masterpiece:1.2), [ugly:0.5] <lora:style:0.8> portrait', 'masterpiece_ugly_portrait'],
+    ['../../etc/passwd', 'etc_passwd'],
+    ['..\\..\\windows\\system32', 'windows_system32'],
+    ['C:\\x:y|z?*"<>', 'C_x_y_z'],
+    ['a\u0000b\nc\td', 'a_b_c_d'],
+    ['<img src=x onerror=alert(1)>', ''],
+    ['---', ''],
+    ['', ''],
+    ['   ', ''],
+    ['ein Äpfel und Öl', 'ein_Äpfel_und_Öl'],
+    ['赤いりんご 3d', '赤いりんご_3d'],
+    ['.hidden', 'hidden'],
+    ['CON', 'CON'],
+    ['semi-automatic -x-', 'semi-automatic_x'],
+    ['x'.repeat(100), 'x'.repeat(40)],
+    ['😀'.repeat(50), ''],
+  ])('first words of %j', (prompt, expected) => {
+    expect(firstWords(prompt)).toBe(expected);
+  });
+
+  it('[S11] never hold a separator, whatever the prompt', () => {
+    const bad = String.fromCharCode(...Array.from({ length: 128 }, (_, code) => code));
+    for (let start = 0; start < 128; start += 1) {
+      const stem = pictureStem(AT, bad.slice(start) + bad.slice(0, start), 7);
+      expect(stem).toMatch(/^170405_[\p{L}\p{N}\p{M}_-]*_?7$/u);
+    }
+  });
+
+  it('are HHMMSS, words, seed in a folder of the day', () => {
+    expect(pictureStem(AT, 'a red apple', 42)).toBe('170405_a_red_apple_42');
+    expect(pictureStem(AT, '', 42)).toBe('170405_42');
+    expect(dayFolder(AT)).toBe('20260309');
+  });
+});
+
+describe('the output store', () => {
+  let folder: ReturnType<typeof temporaryFolder>;
+  beforeEach(() => {
+    folder = temporaryFolder();
+  });
+  afterEach(() => folder.remove());
+
+  const open = (savesMetadata = false) =>
+    new FileOutputStore({ root: join(folder.path, 'out'), savesMetadata, now: () => AT });
+  const day = () => join(folder.path, 'out', '20260309');
+
+  it('[R5] writes the very bytes under a name of its own, numbered where it is taken', async () => {
+    const store = open();
+    expect(store.folder).toBe(day());
+    const paths = [await store.save(image(), params, fakeSummary())];
+    paths.push(
+      ...(await Promise.all([1, 2, 3].map(() => store.save(image(), params, fakeSummary())))),
+    );
+    expect(new Set(paths).size).toBe(4);
+    expect(readdirSync(day()).sort()).toEqual([
+      '170405_a_red_apple_3d_1.png',
+      '170405_a_red_apple_3d_1_2.png',
+      '170405_a_red_apple_3d_1_3.png',
+      '170405_a_red_apple_3d_1_4.png',
+    ]);
+    for (const path of paths) expect(readFileSync(path).toString('base64')).toBe(image().data);
+  });
+
+  it('[R5] does not write a picture twice when a save is redone, but writes one that only looks alike', async () => {
+    const store = open();
+    const first = await store.save(image(), params, fakeSummary());
+    expect(await store.save(image(), params, fakeSummary(), { isRedo: true })).toBe(first);
+    const other = { ...image(), data: image('a red apple, 3d', 2).data };
+    expect(await store.save(other, params, fakeSummary(), { isRedo: true })).not.toBe(first);
+    expect(readdirSync(day())).toHaveLength(2);
+  });
+
+  it('never replaces what is there', async () => {
+    mkdirSync(day(), { recursive: true });
+    writeFileSync(join(day(), '170405_a_red_apple_3d_1.png'), 'mine');
+    await open().save(image(), params, fakeSummary());
+    expect(readFileSync(join(day(), '170405_a_red_apple_3d_1.png'), 'utf8')).toBe('mine');
+  });
+
+  it('writes JSON and SHARK’s table beside it where that is asked for', async () => {
+    const store = open(true);
+    const path = await store.save(image('=a, "b"\nc'), params, fakeSummary());
+    await store.save(image('plain'), params, fakeSummary());
+    const json = JSON.parse(readFileSync(path.replace(/png$/, 'json'), 'utf8'));
+    expect(json).toMatchObject({
+      prompt: '=a, "b"\nc',
+      seed: 1,
+      steps: 20,
+      checkpoint: 'easel-tiny',
+      sampler: 'Euler',
+    });
+    expect(JSON.stringify(json)).not.toContain('AAAA');
+    const csv = readFileSync(join(day(), 'imgs_details.csv'), 'utf8');
+    const [header, ...rows] = csv.split('\n');
+    expect(header).toBe(
+      'VARIANT,SCHEDULER,PROMPT,NEG_PROMPT,SEED,CFG_SCALE,PRECISION,STEPS,HEIGHT,WIDTH,MAX_LENGTH,OUTPUT,VAE,LORA',
+    );
+    expect(csv).toContain(`"'=a, ""b""\nc"`);
+    expect(rows.filter((row) => row.startsWith('easel-tiny,Euler,plain,'))).toHaveLength(1);
+    expect(csv.match(/VARIANT/g)).toHaveLength(1);
+  });
+
+  it('[R18] leaves nothing half-written when it fails', async () => {
+    writeFileSync(join(folder.path, 'out'), 'a file where the folder should be');
+    await expect(open().save(image(), params, fakeSummary())).rejects.toThrow();
+    expect(existsSync(day())).toBe(false);
+  });
+});
