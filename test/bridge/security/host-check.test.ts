@@ -1,8 +1,8 @@
 import { hostname, networkInterfaces } from 'node:os';
 import { describe, expect, it } from 'vitest';
-import { checkHost } from '../../../bridge/security/host-check.ts';
+import { checkHost, type HostRule } from '../../../bridge/security/host-check.ts';
 
-const LOCAL = { isPublic: false, names: [] };
+const LOCAL: HostRule = { isPublic: false, names: [] };
 const judge = (host: string, rule = LOCAL, target = '/') =>
   checkHost({ hosts: [host], target }, rule).type;
 
