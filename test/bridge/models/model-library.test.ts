@@ -32,7 +32,10 @@ function put(path: string, data = path): string {
   return full;
 }
 
-async function library({ checkpointPath = null as string | null, isBusy = (): boolean => false } = {}) {
+async function library({
+  checkpointPath = null as string | null,
+  isBusy = (): boolean => false,
+} = {}) {
   const { log } = logLines();
   hasher = await Hasher.open({ cachePath: join(folder.path, 'hashes.json'), log, isBusy });
   return new FolderModelLibrary({
