@@ -6,6 +6,7 @@ import type { ByteSource, ModelFiles } from '../../web/compiler/model.ts';
 import { readSafetensorsHeader } from '../../web/compiler/safetensors.ts';
 import { describeReferences } from './lib/family-suite.ts';
 import { fileSource, folderFiles, MODELS, memorySource } from './lib/files.ts';
+import { headerOnly, type LdmManifest, readManifest } from './lib/full-keys.ts';
 import { MemorySink } from './lib/runtime.ts';
 import { writeSafetensors } from './lib/safetensors-bytes.ts';
 import { singleFile, singleFileBytes } from './lib/single-file.ts';
@@ -204,6 +205,113 @@ describe('what files in the wild have more or less', () => {
     expect(component!.tensors.has('text_model.final_layer_norm.weight')).toBe(true);
   });
 
+  it('reads the text encoder of an SD 2 model that was trained with the code of SDXL', async () => {
+    const files = await edited('sd2-tiny', {
+      rename: (name) => name.replace('cond_stage_model.model.', 'conditioner.embedders.0.model.'),
+    });
+    const { description, components } = await openCheckpoint(files);
+    expect(description).toMatchObject({ family: 'sd2', textEncoders: [{ layers: 5, padId: 0 }] });
+    expect(components[0]!.tensors.has('text_model.encoder.layers.4.self_attn.q_proj.weight')).toBe(
+      true,
+    );
+  });
+
+  it('takes the last layer but one of a tower of any length, and 23 layers of the real one', async () => {
+    const { tensors } = readManifest<LdmManifest>('sd21', 'ldm');
+    const converted = Object.entries(tensors).filter(
+      ([name]) => !/resblocks\.23\.|text_projection|logit_scale/.test(name),
+    );
+    for (const list of [tensors, Object.fromEntries(converted)]) {
+      const file = headerOnly('sd21.safetensors', list);
+      const { description } = await openCheckpoint({ name: 'sd21', files: [file] });
+      expect(description.textEncoders[0]!.layers).toBe(23);
+    }
+  });
+
+  it('refuses sizes that no rule covers, each by its own sentence', async () => {
+    const shapes = readManifest<LdmManifest>('sdxl-base', 'ldm').tensors;
+    const resized = (changes: Record<string, readonly [string, readonly number[]]>) =>
+      openCheckpoint({
+        name: 'odd',
+        files: [headerOnly('odd.safetensors', { ...shapes, ...changes })],
+      });
+    const unet = 'model.diffusion_model.';
+    await expect(
+      resized({ [`${unet}input_blocks.1.0.out_layers.3.weight`]: ['F16', [330, 320, 3, 3]] }),
+    ).rejects.toMatchObject({
+      message:
+        'odd.safetensors: the block "input_blocks.1" has 330 channels, which do not make 32 groups.',
+    });
+    await expect(
+      resized({ [`${unet}middle_block.1.proj_in.weight`]: ['F16', [1248, 1248]] }),
+    ).rejects.toMatchObject({
+      message: `odd.safetensors: tensor "${unet}middle_block.1.proj_in.weight" has 1248 channels, which do not make heads of 64.`,
+    });
+    await expect(
+      resized({ [`${unet}label_emb.0.0.weight`]: ['F16', [1280, 1536]] }),
+    ).rejects.toMatchObject({
+      message:
+        'odd.safetensors: tensor "model.diffusion_model.label_emb.0.0.weight" takes 1536 features, too few for SDXL\'s conditions.',
+    });
+    await expect(
+      resized({
+        'first_stage_model.encoder.down.1.block.0.conv1.weight': ['F16', [250, 128, 3, 3]],
+      }),
+    ).rejects.toMatchObject({
+      message: 'odd.safetensors: its VAE has a level of 250 channels, which do not make 32 groups.',
+    });
+    const layer = 'conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_weight';
+    await expect(resized({ [layer]: ['F16', [3841, 1280]] })).rejects.toMatchObject({
+      message: `odd.safetensors: tensor "${layer}" should hold q, k and v, but has the shape [3841, 1280].`,
+    });
+    const tokens = 'conditioner.embedders.1.model.token_embedding.weight';
+    await expect(resized({ [tokens]: ['F16', [1000, 1280]] })).rejects.toMatchObject({
+      code: 'unsupported',
+      message: expect.stringContaining(
+        'its text encoder has 1000 tokens; a single file carries no',
+      ),
+    });
+    const skipped = Object.entries(shapes).filter(
+      ([name]) => !name.startsWith(`${unet}output_blocks.8.`),
+    );
+    const short = headerOnly('odd.safetensors', Object.fromEntries(skipped));
+    await expect(openCheckpoint({ name: 'odd', files: [short] })).rejects.toMatchObject({
+      code: 'invalid-model',
+      message:
+        'odd.safetensors: has 3 levels with 6 blocks on the way down, which need 9 on the way up; 3 levels with 8 are there.',
+    });
+  });
+
+  it('refuses heads in the metadata that do not fit', async () => {
+    const files = await edited('sd15-tiny', {
+      metadata: (found) => ({ ...found, num_attention_heads: '{"text_encoder": 5}' }),
+    });
+    await expect(openCheckpoint(files)).rejects.toMatchObject({
+      message:
+        'edited.safetensors: its text encoder is 32 wide, which does not make the 5 heads of its metadata.',
+    });
+    const none = await edited('sd15-tiny', { metadata: without('num_attention_heads') });
+    await expect(openCheckpoint(none)).rejects.toMatchObject({
+      message: 'edited.safetensors: its text encoder is 32 wide, which does not make heads of 64.',
+    });
+  });
+
+  it('refuses a text encoder under two names', async () => {
+    const files = await edited('sd15-tiny', {
+      add: {
+        'cond_stage_model.transformer.final_layer_norm.weight': {
+          dtype: 'F16',
+          shape: [32],
+          bytes: new Uint8Array(64),
+        },
+      },
+    });
+    await expect(openCheckpoint(files)).rejects.toMatchObject({
+      code: 'invalid-model',
+      message: 'edited.safetensors: holds "text_model.final_layer_norm.weight" under two names.',
+    });
+  });
+
   it('names a tensor that it does not know, inside a part or beside them', async () => {
     const scalar = { dtype: 'F16', shape: [1], bytes: new Uint8Array(2) };
     for (const name of [
@@ -226,11 +334,15 @@ describe('what files in the wild have more or less', () => {
       ['sd15-tiny', 'model.diffusion_model.input_blocks.1.0.in_layers.2.bias', '[32]'],
       ['sd15-tiny', 'first_stage_model.decoder.up.3.block.0.norm1.weight', '[64]'],
       ['sd2-tiny', 'cond_stage_model.model.transformer.resblocks.2.mlp.c_fc.bias', '[64]'],
+      ['sd15-tiny', 'model.diffusion_model.input_blocks.0.0.weight', null],
+      ['sd15-tiny', 'first_stage_model.encoder.conv_in.weight', null],
+      ['sd2-tiny', 'cond_stage_model.model.positional_embedding', null],
+      ['sdxl-tiny', 'conditioner.embedders.1.model.text_projection', null],
     ] as const) {
       const files = await edited(model, { keep: (candidate) => candidate !== name });
       await expect(openCheckpoint(files)).rejects.toMatchObject({
         code: 'invalid-model',
-        message: `edited.safetensors: tensor "${name}" ${shape} is missing.`,
+        message: `edited.safetensors: tensor "${name}"${shape ? ` ${shape}` : ''} is missing.`,
       });
     }
   });

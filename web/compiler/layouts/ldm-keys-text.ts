@@ -2,7 +2,7 @@ import { isFloatSource, sourceBytes } from '../convert.ts';
 import { invalidModel, unsupportedModel } from '../errors.ts';
 import type { ClipTextConfig } from '../models/clip-text.ts';
 import type { SourceTensor } from '../safetensors.ts';
-import { countWhile, KeyMap, type Tensors } from './ldm-keys.ts';
+import { countWhile, KeyMap, missingTensor, type TensorPlace, type Tensors } from './ldm-keys.ts';
 
 /** A text encoder's configuration and tensors, by diffusers' names. */
 export interface LdmTextEncoder {
@@ -24,19 +24,24 @@ const LAYER_NORM_EPSILON = 1e-5;
 const VIT_H = { hiddenSize: 1024, usedLayers: 23 };
 
 /** SD 1's text encoder and SDXL's first: transformers' names, in old files without `text_model.`. */
-export function readClipText(file: string, source: Tensors, facts: TextFacts): LdmTextEncoder {
+export function readClipText(
+  place: TensorPlace,
+  source: Tensors,
+  facts: TextFacts,
+): LdmTextEncoder {
   const keys = new KeyMap();
   keys.add('text_model', 'text_model');
   const tensors = new Map<string, SourceTensor>();
   for (const [name, tensor] of source) {
-    if (name.startsWith('text_model.')) tensors.set(name, tensor);
-    else {
-      const [module = ''] = name.split('.');
-      keys.add(module, `text_model.${module}`);
-      tensors.set(`text_model.${name}`, tensor);
+    const current = name.startsWith('text_model.') ? name : `text_model.${name}`;
+    if (tensors.has(current)) {
+      throw invalidModel(place.file, `holds "${current}" under two names.`);
     }
+    const [module = ''] = name.split('.');
+    if (current !== name) keys.add(module, `text_model.${module}`);
+    tensors.set(current, tensor);
   }
-  const config = clipTextConfig(file, tensors, keys, { ...facts, activation: 'quick_gelu' });
+  const config = clipTextConfig(place, tensors, keys, { ...facts, activation: 'quick_gelu' });
   return { config, tensors, keys };
 }
 
@@ -58,7 +63,7 @@ export interface OpenClipOptions extends TextFacts {
 
 /** SD 2's text encoder and SDXL's second: OpenCLIP's names, q, k and v in one matrix. */
 export function readOpenClipText(
-  file: string,
+  place: TensorPlace,
   source: Tensors,
   { isPenultimate, ...facts }: OpenClipOptions,
 ): LdmTextEncoder {
@@ -80,15 +85,15 @@ export function readOpenClipText(
     if (fused) {
       const [, attention = '', kind = ''] = fused;
       const module = keys.toDiffusers(attention) ?? attention;
-      thirds(file, tensor).forEach((part, index) => {
+      thirds(place.file, tensor).forEach((part, index) => {
         tensors.set(`${module}.${['q', 'k', 'v'][index]}_proj.${kind}`, part);
       });
     } else tensors.set(keys.toDiffusers(name) ?? name, tensor);
   }
   const projection = source.get('text_projection')?.shape[1];
-  const config = clipTextConfig(file, tensors, keys, { ...facts, activation: 'gelu' });
+  const config = clipTextConfig(place, tensors, keys, { ...facts, activation: 'gelu' });
   if (isPenultimate) return { config, tensors, keys };
-  if (projection === undefined) throw invalidModel(file, 'tensor "text_projection" is missing.');
+  if (projection === undefined) throw missingTensor(place, 'text_projection');
   return { config: { ...config, projection: { size: projection, form: 'matrix' } }, tensors, keys };
 }
 
@@ -139,7 +144,7 @@ function thirds(file: string, tensor: SourceTensor): SourceTensor[] {
 }
 
 function clipTextConfig(
-  file: string,
+  place: TensorPlace,
   tensors: Tensors,
   keys: KeyMap,
   { heads, eosId, activation }: TextFacts & Pick<ClipTextConfig, 'activation'>,
@@ -147,7 +152,7 @@ function clipTextConfig(
   const size = (name: string, axis: number): number => {
     const found = tensors.get(name)?.shape[axis];
     if (found !== undefined) return found;
-    throw invalidModel(file, `tensor "${keys.toLdm(name) ?? name}" is missing.`);
+    throw missingTensor(place, keys.toLdm(name) ?? name);
   };
   const embedding = 'text_model.embeddings.token_embedding.weight';
   const hiddenSize = size(embedding, 1);
@@ -156,7 +161,7 @@ function clipTextConfig(
   const count = heads ?? hiddenSize / HEAD_CHANNELS;
   if (!Number.isInteger(count) || count < 1 || hiddenSize % count !== 0) {
     throw unsupportedModel(
-      file,
+      place.file,
       heads === null
         ? `its text encoder is ${hiddenSize} wide, which does not make heads of ${HEAD_CHANNELS}.`
         : `its text encoder is ${hiddenSize} wide, which does not make the ${heads} heads of its metadata.`,

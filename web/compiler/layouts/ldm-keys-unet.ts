@@ -1,7 +1,7 @@
 import { TIME_IDS } from '../config/unet-config.ts';
 import { invalidModel, unsupportedModel } from '../errors.ts';
 import type { UnetConfig, UnetLevel } from '../models/unet.ts';
-import { countWhile, KeyMap, type Tensors } from './ldm-keys.ts';
+import { countWhile, KeyMap, missingTensor, type TensorPlace, type Tensors } from './ldm-keys.ts';
 
 /** A UNet's configuration and names, read off the tensors of a single file. */
 export interface LdmUnet {
@@ -47,10 +47,11 @@ interface FoundLevel {
 
 /**
  * Reads the structure of an LDM UNet off its names (without `model.diffusion_model.`) and shapes.
- * Errors name `file` and the tensor that does not fit.
+ * Errors name the file and the tensor that does not fit.
  */
-export function readLdmUnet(file: string, tensors: Tensors): LdmUnet {
-  const walk = new UnetWalk(file, tensors);
+export function readLdmUnet(place: TensorPlace, tensors: Tensors): LdmUnet {
+  const { file, prefix } = place;
+  const walk = new UnetWalk(place, tensors);
   for (const [ldm, diffusers] of OUTER_PARTS) walk.keys.add(ldm, diffusers);
   const down = walk.down();
   const mid = walk.mid();
@@ -61,13 +62,16 @@ export function readLdmUnet(file: string, tensors: Tensors): LdmUnet {
     tensors.get('label_emb.0.0.weight')?.shape[1],
   ];
   if (model !== down[0]?.channels) {
-    throw invalidModel(file, 'tensor "input_blocks.0.0.weight" does not fit the blocks after it.');
+    throw invalidModel(
+      file,
+      `tensor "${prefix}input_blocks.0.0.weight" does not fit the blocks after it.`,
+    );
   }
   const textEmbedsSize = (conditions ?? 0) - TIME_IDS * SDXL_TIME_FEATURES;
   if (conditions !== undefined && textEmbedsSize < 1) {
     throw unsupportedModel(
       file,
-      `tensor "label_emb.0.0.weight" takes ${conditions} features, too few for SDXL's conditions.`,
+      `tensor "${prefix}label_emb.0.0.weight" takes ${conditions} features, too few for SDXL's conditions.`,
     );
   }
   const level = ({ channels, depths }: FoundLevel): UnetLevel => ({
@@ -118,13 +122,13 @@ function checkSkips(file: string, down: readonly FoundLevel[], up: readonly Foun
 /** Goes through the blocks in order and notes what each of them is called in diffusers. */
 class UnetWalk {
   readonly keys = new KeyMap();
-  readonly #file: string;
+  readonly #place: TensorPlace;
   readonly #tensors: Tensors;
   contextSize = 0;
   hasLinearProjections = false;
 
-  constructor(file: string, tensors: Tensors) {
-    this.#file = file;
+  constructor(place: TensorPlace, tensors: Tensors) {
+    this.#place = place;
     this.#tensors = tensors;
   }
 
@@ -176,7 +180,7 @@ class UnetWalk {
 
   size(name: string, axis: number): number {
     const size = this.#tensors.get(name)?.shape[axis];
-    if (size === undefined) throw invalidModel(this.#file, `tensor "${name}" is missing.`);
+    if (size === undefined) throw missingTensor(this.#place, name);
     return size;
   }
 
@@ -190,16 +194,10 @@ class UnetWalk {
     this.#resnet(`${from}.0`, `${to}.resnets.${layer}`);
     const channels = this.size(`${from}.0.out_layers.3.weight`, 0);
     const depth = this.#transformer(`${from}.1`, `${to}.attentions.${layer}`);
-    if (channels % NORM_GROUPS !== 0) {
+    if (channels === 0 || channels % NORM_GROUPS !== 0) {
       throw unsupportedModel(
-        this.#file,
-        `tensor "${from}.0.out_layers.3.weight" has ${channels} channels, which do not make ${NORM_GROUPS} groups.`,
-      );
-    }
-    if (depth > 0 && this.hasLinearProjections && channels % LINEAR_HEAD_CHANNELS !== 0) {
-      throw unsupportedModel(
-        this.#file,
-        `"${from}.1" has ${channels} channels, which do not make heads of ${LINEAR_HEAD_CHANNELS}.`,
+        this.#place.file,
+        `the block "${from}" has ${channels} channels, which do not make ${NORM_GROUPS} groups.`,
       );
     }
     level.channels = channels;
@@ -218,6 +216,13 @@ class UnetWalk {
     if (!projection) return 0;
     const block = (index: number) => `${from}.transformer_blocks.${index}.attn2.to_k.weight`;
     this.hasLinearProjections = projection.shape.length === 2;
+    const [channels = 0] = projection.shape;
+    if (this.hasLinearProjections && channels % LINEAR_HEAD_CHANNELS !== 0) {
+      throw unsupportedModel(
+        this.#place.file,
+        `tensor "${projection.name}" has ${channels} channels, which do not make heads of ${LINEAR_HEAD_CHANNELS}.`,
+      );
+    }
     this.contextSize = this.size(block(0), 1);
     this.keys.add(from, to);
     return countWhile(this.#tensors, block);

@@ -1,6 +1,6 @@
-import { invalidModel } from '../errors.ts';
+import { unsupportedModel } from '../errors.ts';
 import type { AutoencoderKlConfig } from '../models/autoencoder-kl.ts';
-import { countWhile, KeyMap, type Tensors } from './ldm-keys.ts';
+import { countWhile, KeyMap, missingTensor, type TensorPlace, type Tensors } from './ldm-keys.ts';
 
 /** A VAE's configuration and names, read off the tensors of a single file or a stand-alone VAE file. */
 export interface LdmVae {
@@ -20,19 +20,26 @@ const ATTENTION_PARTS = [
 
 /**
  * Reads the structure of an LDM VAE off its names (without `first_stage_model.`) and shapes; the
- * scaling factor is no weight and has to be known. Errors name `file` and the tensor.
+ * scaling factor is no weight and has to be known. Errors name the file and the tensor.
  */
-export function readLdmVae(file: string, tensors: Tensors, scalingFactor: number): LdmVae {
+export function readLdmVae(place: TensorPlace, tensors: Tensors, scalingFactor: number): LdmVae {
   const size = (name: string, axis: number): number => {
     const found = tensors.get(name)?.shape[axis];
-    if (found === undefined) throw invalidModel(file, `tensor "${name}" is missing.`);
+    if (found === undefined) throw missingTensor(place, name);
     return found;
   };
   const firstConv = (level: number) => `encoder.down.${level}.block.0.conv1.weight`;
   const levels = countWhile(tensors, firstConv);
   const layers = countWhile(tensors, (block) => `encoder.down.0.block.${block}.conv1.weight`);
-  if (levels === 0) throw invalidModel(file, `tensor "${firstConv(0)}" is missing.`);
+  if (levels === 0) throw missingTensor(place, firstConv(0));
   const blockOutChannels = Array.from({ length: levels }, (_, level) => size(firstConv(level), 0));
+  const odd = blockOutChannels.find((channels) => channels === 0 || channels % NORM_GROUPS !== 0);
+  if (odd !== undefined) {
+    throw unsupportedModel(
+      place.file,
+      `its VAE has a level of ${odd} channels, which do not make ${NORM_GROUPS} groups.`,
+    );
+  }
   return {
     keys: vaeKeys(levels, layers),
     config: {

@@ -1,3 +1,4 @@
+import { invalidModel } from '../errors.ts';
 import type { SourceTensor } from '../safetensors.ts';
 
 /**
@@ -31,6 +32,16 @@ function replaceModule(modules: ReadonlyMap<string, string>, name: string): stri
     if (found !== undefined) return found + name.slice(end);
   }
   return undefined;
+}
+
+/** Where tensors come from: their file, and what their names begin with there. */
+export interface TensorPlace {
+  readonly file: string;
+  readonly prefix: string;
+}
+
+export function missingTensor({ file, prefix }: TensorPlace, name: string): Error {
+  return invalidModel(file, `tensor "${prefix}${name}" is missing.`);
 }
 
 export type Tensors = ReadonlyMap<string, SourceTensor>;

@@ -19,8 +19,8 @@ const CLIP = 'cond_stage_model.transformer.';
 const OPEN_CLIP = 'cond_stage_model.model.';
 const XL_CLIP = 'conditioner.embedders.0.transformer.';
 const XL_OPEN_CLIP = 'conditioner.embedders.1.model.';
-/** The refiner's only text encoder, where base models have CLIP's. */
-const REFINER_OPEN_CLIP = 'conditioner.embedders.0.model.';
+/** The only text encoder of SDXL's refiner, and of SD 2 models trained with SDXL's code (SD-Turbo). */
+const ONLY_OPEN_CLIP = 'conditioner.embedders.0.model.';
 
 /** Tensors that pictures do not depend on. Whatever else nothing asks for is an error. */
 const IGNORED: readonly RegExp[] = [
@@ -35,7 +35,7 @@ const IGNORED: readonly RegExp[] = [
   /^first_stage_model\.(loss|model_ema)\./,
   // Positions 0, 1, 2 … and the causal mask, which follow from the length.
   /\.embeddings\.position_ids$/,
-  /^(cond_stage_model|conditioner\.embedders\.1)\.model\.attn_mask$/,
+  /^(cond_stage_model|conditioner\.embedders\.\d)\.model\.attn_mask$/,
   // For comparing texts with pictures, which nothing here does.
   /\.logit_scale$/,
   /^(cond_stage_model|conditioner\.embedders\.0)\.(transformer\.)?text_projection(\.weight)?$/,
@@ -143,17 +143,17 @@ class SingleFile {
 
   textEncoders() {
     if (this.family !== 'sdxl') return [this.#onlyTextEncoder()];
-    if (this.#part(REFINER_OPEN_CLIP).size > 0) throw unsupportedModel(this.#file, REFINER);
+    if (this.#part(ONLY_OPEN_CLIP).size > 0) throw unsupportedModel(this.#file, REFINER);
     const first = this.#textEncoder('text_encoder', XL_CLIP, 'clip');
     return [first, this.#textEncoder('text_encoder_2', XL_OPEN_CLIP, 'openClip')];
   }
 
   /** SD 1's or SD 2's: a UNet of either may come with either, so the names decide. */
   #onlyTextEncoder() {
-    const isOpenClip = this.#part(OPEN_CLIP).size > 0;
-    return isOpenClip
-      ? this.#textEncoder('text_encoder', OPEN_CLIP, 'openClip')
-      : this.#textEncoder('text_encoder', CLIP, 'clip');
+    const openClip = [OPEN_CLIP, ONLY_OPEN_CLIP].find((prefix) => this.#part(prefix).size > 0);
+    return openClip === undefined
+      ? this.#textEncoder('text_encoder', CLIP, 'clip')
+      : this.#textEncoder('text_encoder', openClip, 'openClip');
   }
 
   #textEncoder(
@@ -164,10 +164,11 @@ class SingleFile {
     const source = this.#take(prefix, `no ${TEXT_ENCODERS[component]}`);
     const facts = { heads: this.#headsOf(component), eosId: CLIP_TOKENS.eosId };
     const isPenultimate = this.family !== 'sdxl';
+    const place = { file: this.#file, prefix };
     const read: LdmTextEncoder =
       kind === 'clip'
-        ? readClipText(this.#file, source, facts)
-        : readOpenClipText(this.#file, source, { ...facts, isPenultimate });
+        ? readClipText(place, source, facts)
+        : readOpenClipText(place, source, { ...facts, isPenultimate });
     const { config, tensors, keys } = read;
     if (config.vocabSize !== CLIP_TOKENS.vocabSize) {
       throw unsupportedModel(
@@ -186,7 +187,7 @@ class SingleFile {
 
   unet() {
     const source = this.#take(UNET, 'no UNet');
-    const { config, keys } = readLdmUnet(this.#file, source);
+    const { config, keys } = readLdmUnet({ file: this.#file, prefix: UNET }, source);
     // SD 2's attention scores leave float16's range; published configurations say so.
     const upcast = { ...config, upcastAttention: this.family === 'sd2' };
     const part = { name: 'unet', config: upcast, tensors: renameTensors(source, keys) } as const;
@@ -196,7 +197,7 @@ class SingleFile {
 
   vae(scalingFactor: number) {
     const source = this.#take(VAE, 'no VAE');
-    const { config, keys } = readLdmVae(this.#file, source, scalingFactor);
+    const { config, keys } = readLdmVae({ file: this.#file, prefix: VAE }, source, scalingFactor);
     const tensors = renameTensors(source, keys);
     const components: readonly CheckpointComponent[] = [
       { name: 'vae_encoder', config, tensors },
