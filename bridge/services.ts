@@ -129,12 +129,13 @@ export interface OutputStore {
   readonly folder: string;
   /**
    * Writes a finished picture (and its sidecars); returns its path. With `isRedo` a picture that is
-   * already there, byte for byte, is not written again: the bridge was ended while it saved.
+   * already there, byte for byte, is not written again: the bridge was ended while it saved. The picture
+   * gets its name once `after` has resolved; its bytes may be written before.
    */
   save(
     image: JobImage,
     params: GenerationParams,
     summary: GenerationSummary,
-    options?: { isRedo?: boolean },
+    options?: { isRedo?: boolean; after?: Promise<unknown> },
   ): Promise<string>;
 }

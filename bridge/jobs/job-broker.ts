@@ -13,7 +13,14 @@ import type {
   QueueView,
 } from '../services.ts';
 import { HangUps } from './hang-ups.ts';
-import type { JobRecord, JobStore, Lease, StoredResult, StoreEvent } from './job-store.ts';
+import type {
+  JobRecord,
+  JobStore,
+  Lease,
+  SavePictures,
+  StoredResult,
+  StoreEvent,
+} from './job-store.ts';
 import { createWaiter, jobView, LiveJob } from './live-job.ts';
 
 /** How often waiting jobs are looked at. */
@@ -293,9 +300,9 @@ export class JobBroker implements JobService, RelayListener {
   }
 
   async #complete(record: JobRecord, result: StoredResult): Promise<void> {
-    const ended = await this.#store.complete(result, ({ isRedo }) =>
+    const ended = await this.#store.complete(result, (options) =>
       record.saveImages
-        ? this.#save(record, result, isRedo)
+        ? this.#save(record, result, options)
         : Promise.resolve(result.images.map(() => null)),
     );
     if (!ended) return;
@@ -308,12 +315,13 @@ export class JobBroker implements JobService, RelayListener {
   async #save(
     record: JobRecord,
     { images, summary }: StoredResult,
-    isRedo: boolean,
+    { isRedo, kept }: Parameters<SavePictures>[0],
   ): Promise<(string | null)[]> {
     const paths: (string | null)[] = [];
     for (const image of images) {
       try {
-        paths.push(await this.#outputs.save(image, record.params, summary, { isRedo }));
+        const options = { isRedo, after: kept };
+        paths.push(await this.#outputs.save(image, record.params, summary, options));
       } catch (error) {
         paths.push(null);
         this.#log.error('A picture could not be saved; the client still gets it.', {

@@ -52,10 +52,12 @@ export type StoreEvent =
 
 /**
  * Writes a finished job's pictures to the output folder and tells where. `isRedo`: the bridge ended
- * somewhere between the result and the end of the job, so they may be there already.
+ * somewhere between the result and the end of the job, so they may be there already. `kept` resolves
+ * when the result is durable: no picture may get its name before, or a crash would save it twice.
  */
 export type SavePictures = (options: {
   readonly isRedo: boolean;
+  readonly kept: Promise<void>;
 }) => Promise<readonly (string | null)[]>;
 
 /** How often an attempt may be lost before the job counts as the cause. */

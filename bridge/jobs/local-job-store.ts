@@ -185,16 +185,22 @@ export class LocalJobStore implements JobStore {
     entry.isEnding = true;
     this.#waiting = this.#waiting.filter((jobId) => jobId !== result.jobId);
     const isRedo = this.#spool.has(result.jobId);
+    const kept = isRedo ? Promise.resolve() : this.#keep(result);
+    const savedAs = await save({ isRedo, kept });
+    await kept;
+    return await this.#end(entry, { state: 'finished', savedAs });
+  }
+
+  /** A result that cannot be kept for later is no reason to keep it from its client. */
+  async #keep(result: StoredResult): Promise<void> {
     try {
-      if (!isRedo) await this.#spool.write(result);
+      await this.#spool.write(result);
     } catch (error) {
       this.#log.error('A result could not be kept for later; the client still gets it.', {
         job: result.jobId,
         error: String(error),
       });
     }
-    const savedAs = await save({ isRedo });
-    return await this.#end(entry, { state: 'finished', savedAs });
   }
 
   async fail(jobId: string, error: SerializedError): Promise<boolean> {

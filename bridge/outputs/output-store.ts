@@ -74,7 +74,7 @@ export class FileOutputStore implements OutputStore {
     image: JobImage,
     params: GenerationParams,
     summary: GenerationSummary,
-    { isRedo = false }: { isRedo?: boolean } = {},
+    { isRedo = false, after }: { isRedo?: boolean; after?: Promise<unknown> } = {},
   ): Promise<string> {
     const bytes = Buffer.from(image.data, 'base64');
     const at = this.#now();
@@ -85,7 +85,7 @@ export class FileOutputStore implements OutputStore {
       if (before) return before;
     }
     const stem = pictureStem(at, image.prompt, image.seed);
-    const path = await this.#write(folder, stem, image.format, bytes);
+    const path = await this.#write(folder, stem, image.format, bytes, after);
     if (this.#savesMetadata) {
       const base = path.slice(0, -image.format.length - 1);
       await writeFileWhole(`${base}.json`, sidecar(image, params, summary), { mode: 0o644 });
@@ -94,7 +94,13 @@ export class FileOutputStore implements OutputStore {
     return path;
   }
 
-  async #write(folder: string, stem: string, format: string, bytes: Uint8Array): Promise<string> {
+  async #write(
+    folder: string,
+    stem: string,
+    format: string,
+    bytes: Uint8Array,
+    after: Promise<unknown> | undefined,
+  ): Promise<string> {
     const temporary = join(folder, `.${randomBytes(6).toString('hex')}.tmp`);
     try {
       const handle = await open(temporary, 'wx', 0o644);
@@ -104,6 +110,7 @@ export class FileOutputStore implements OutputStore {
       } finally {
         await handle.close();
       }
+      await after;
       for (let number = 1; number <= MAX_NUMBER; number += 1) {
         const suffix = number === 1 ? '' : `_${number}`;
         const path = join(folder, `${stem}${suffix}.${format}`);

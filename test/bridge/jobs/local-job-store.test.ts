@@ -175,8 +175,9 @@ describe('the embedded job store', () => {
     const jobs = await open();
     await jobs.add(job('a'));
     await jobs.take();
-    await jobs.complete(result('a'), async ({ isRedo }) => {
+    await jobs.complete(result('a'), async ({ isRedo, kept }) => {
       expect(isRedo).toBe(false);
+      await kept;
       expect(readdirSync(join(folder.path, 'results'))).toEqual(['a.json']);
       return ['/out/a.png'];
     });

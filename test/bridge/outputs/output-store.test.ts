@@ -124,3 +124,25 @@ describe('the output store', () => {
     expect(existsSync(day())).toBe(false);
   });
 });
+
+describe('a picture whose result is not durable yet', () => {
+  it('[R5] has no name', async () => {
+    const folder = temporaryFolder();
+    try {
+      const store = new FileOutputStore({ root: folder.path, savesMetadata: false, now: () => AT });
+      let keep = () => {};
+      const after = new Promise<void>((resolve) => {
+        keep = resolve;
+      });
+      const saving = store.save(image(), params, fakeSummary(), { after });
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      expect(
+        readdirSync(join(folder.path, '20260309')).filter((name) => name.endsWith('.png')),
+      ).toEqual([]);
+      keep();
+      expect(existsSync(await saving)).toBe(true);
+    } finally {
+      folder.remove();
+    }
+  });
+});
