@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { WebSocket } from 'ws';
 import { PROTOCOL_VERSION } from '../../protocol/relay.ts';
 import { startBridge } from '../../test/e2e/support/bridge.ts';
-import { atMost, type BenchRow, percentile } from './row.ts';
+import { atMost, type BenchRow, figure, percentile } from './row.ts';
 
 const PICTURE_BYTES = 450 * 1024;
 const JOBS = 60;
@@ -121,6 +121,7 @@ export async function benchRelay(): Promise<BenchRow[]> {
         25,
         `${JOBS} jobs of an engine that answers at once: the whole round trip is the bridge’s`,
       ),
+      figure('relay', 'the median of them', percentile(added, 0.5), 'ms', 'the same jobs'),
     ];
   } finally {
     await bridge.stop();
