@@ -116,6 +116,7 @@ describe.each([
       const { math } = space;
       // diffusers starts "leading" schedules at sqrt(sigma^2 + 1).
       const start = spacing === 'leading' ? Math.sqrt(sigmas[0]! ** 2 + 1) : sigmas[0]!;
+      const steps: number[] = [];
       const latents = await runSigmaSampler(
         'Euler',
         math.fromArray(noise.map((value) => value * start)),
@@ -123,6 +124,10 @@ describe.each([
         {
           math,
           noise: () => new Float32Array(noise.length),
+          async onStep({ step, x }) {
+            // Told before the step is made: from the second on it is what the step before left.
+            if (step > 0) steps.push(...(await math.toArray(x)));
+          },
           denoiser: createGuidedDenoiser({
             space,
             coefficientsAt: sigmaCoefficients(
@@ -139,7 +144,9 @@ describe.each([
           }),
         },
       );
-      await reference.expectClose(await math.toArray(latents), `${spacing}.latents`);
+      const last = await math.toArray(latents);
+      await reference.expectClose(Float32Array.from([...steps, ...last]), `${spacing}.steps`);
+      await reference.expectClose(last, `${spacing}.latents`);
       await reference.expectClose(await space.decode(latents, 0), `${spacing}.image`);
     });
   });
