@@ -41,8 +41,8 @@ export class SessionCache {
       this.#sessions.set(key, known);
       return known.opening;
     }
-    await this.#makeRoom(weightBytes);
-    const opening = open();
+    // Entered before anything is awaited: a second caller finds it.
+    const opening = this.#makeRoom(weightBytes).then(open);
     this.#sessions.set(key, { opening, weightBytes });
     try {
       return await opening;
@@ -60,11 +60,13 @@ export class SessionCache {
   }
 
   async #makeRoom(weightBytes: number): Promise<void> {
-    for (const [key, { opening }] of [...this.#sessions]) {
-      if (this.weightBytes + weightBytes <= this.#budgetBytes) return;
+    const leaving: CachedSession[] = [];
+    for (const [key, session] of this.#sessions) {
+      if (this.weightBytes + weightBytes <= this.#budgetBytes) break;
       this.#sessions.delete(key);
-      await release(opening);
+      leaving.push(session);
     }
+    for (const { opening } of leaving) await release(opening);
   }
 }
 
