@@ -96,7 +96,36 @@ function createServer(app: Hono<AppEnv>, tls: ServerOptions['tls']): Server {
     );
   }
   refuseOtherUpgrades(server as Server);
+  if (tls) refusePlainHttp(server as Server);
   return server as Server;
+}
+
+const NEEDS_TLS = 'This is an https port. Use an address that begins with https://.\n';
+
+/** First byte of every TLS handshake (RFC 8446, 5.1). */
+const TLS_HANDSHAKE = 0x16;
+
+/** Plain http on the TLS port is answered rather than dropped: the first byte tells which it is. */
+function refusePlainHttp(server: Server): void {
+  const handlers = server.listeners('connection') as ((socket: Socket) => void)[];
+  server.removeAllListeners('connection');
+  server.on('connection', (socket: Socket) => {
+    socket.once('error', () => socket.destroy());
+    socket.setTimeout(HEADERS_MS, () => socket.destroy());
+    socket.once('data', (chunk) => {
+      socket.pause();
+      socket.setTimeout(0);
+      if (chunk[0] === TLS_HANDSHAKE) {
+        socket.unshift(chunk);
+        for (const handler of handlers) handler.call(server, socket);
+        return;
+      }
+      const length = Buffer.byteLength(NEEDS_TLS);
+      socket.end(
+        `HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: ${length}\r\nConnection: close\r\n\r\n${NEEDS_TLS}`,
+      );
+    });
+  });
 }
 
 /** An upgrade to anything but WebSocket would stay open unanswered: it is refused instead. */

@@ -10,7 +10,12 @@ export function banner(
   const rows: (readonly [string, string])[] = [
     ['Page', bridge.url],
     ['KoboldAI Lite', 'Settings, Media (Images), Generate Images: A1111 / Forge (SD API),'],
-    ['', `with the address ${bridge.url}`],
+    [
+      '',
+      bridge.access.isOn
+        ? 'with the address that --print-links prints, because it cannot send a password'
+        : `with the address ${bridge.url}`,
+    ],
     ['Other clients', `AUTOMATIC1111 API at ${bridge.url}/sdapi/v1/`],
     ['Models', options.folders.checkpoint],
     ['Pictures', bridge.services.outputs.folder],
