@@ -12,16 +12,12 @@ import type {
   OutputStore,
   QueueView,
 } from '../services.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { EngineWait } from './engine-wait.ts';
 import { HangUps } from './hang-ups.ts';
-import type {
-  JobRecord,
-  JobStore,
-  Lease,
-  SavePictures,
-  StoredResult,
-  StoreEvent,
-} from './job-store.ts';
+import type { JobRecord, JobStore, Lease, StoredResult, StoreEvent } from './job-store.ts';
 import { createWaiter, jobView, LiveJob } from './live-job.ts';
+import { picturesOf } from './save-pictures.ts';
 
 /** How often waiting jobs are looked at. */
 const SWEEP_MS = 250;
@@ -56,10 +52,9 @@ export class JobBroker implements JobService, RelayListener {
   readonly #live = new Map<string, LiveJob>();
   readonly #listeners = new Set<(event: JobEvent) => void>();
   readonly #hangUps: HangUps;
+  readonly #dispatcher: Dispatcher;
+  readonly #engineWait: EngineWait;
   readonly #sweeper: NodeJS.Timeout;
-  #engineGoneAt: number;
-  /** Counts reasons to look for work, so that one that comes while a tab is asking is not lost. */
-  #wakeUps = 0;
   #isStopping = false;
 
   constructor(options: JobBrokerOptions) {
@@ -70,12 +65,14 @@ export class JobBroker implements JobService, RelayListener {
     this.#log = options.log;
     this.#now = options.now ?? Date.now;
     this.#hangUps = new HangUps({ now: this.#now });
-    this.#engineGoneAt = this.#now();
-    this.#relay.listen(this);
-    this.#relay.onChange(() => {
-      if (this.#relay.hasUsable) this.#engineGoneAt = Number.POSITIVE_INFINITY;
-      else if (this.#engineGoneAt === Number.POSITIVE_INFINITY) this.#engineGoneAt = this.#now();
+    this.#dispatcher = new Dispatcher(this.#store, this.#relay);
+    this.#engineWait = new EngineWait({
+      relay: this.#relay,
+      waitMs: options.engineWaitMs,
+      pageUrl: options.pageUrl,
+      now: this.#now,
     });
+    this.#relay.listen(this);
     this.#store.onEvent((event) => this.#onStoreEvent(event));
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
     this.#sweeper.unref();
@@ -95,7 +92,7 @@ export class JobBroker implements JobService, RelayListener {
     }
     const { length } = this.#store.open();
     if (length > 0) this.#log.info('Jobs of the last run are taken up again.', { jobs: length });
-    this.#pump();
+    this.#dispatcher.wake();
   }
 
   async submit(
@@ -104,7 +101,7 @@ export class JobBroker implements JobService, RelayListener {
   ): Promise<JobResult> {
     if (this.#isStopping) throw STOPPING;
     if (signal?.aborted) throw parseError(CANCELLED);
-    if (this.#relay.isBlocked) throw this.#noEngine();
+    if (this.#relay.isBlocked) throw this.#engineWait.error();
     const jobId = randomUUID();
     const waiter = createWaiter();
     // A rejection is reported by the await below, wherever it happens first.
@@ -126,19 +123,6 @@ export class JobBroker implements JobService, RelayListener {
     } finally {
       signal?.removeEventListener('abort', hangUp);
     }
-  }
-
-  #noEngine(): GenerationError {
-    if (this.#relay.isBlocked) {
-      return new GenerationError(
-        'webgpu-unavailable',
-        'The browser has blocked the GPU after a crash. It comes back by itself within about two minutes; restarting the browser helps at once.',
-      );
-    }
-    return new GenerationError(
-      'no-tab',
-      `No engine is attached. Open ${this.#options.pageUrl()} in a browser on the machine with the GPU, leave the tab open, and ask again.`,
-    );
   }
 
   #onHangUp(jobId: string): void {
@@ -164,7 +148,7 @@ export class JobBroker implements JobService, RelayListener {
     switch (event.type) {
       case 'available':
         this.#live.get(event.jobId)?.restart();
-        this.#pump();
+        this.#dispatcher.wake();
         break;
       case 'cancel':
         this.#relay.cancel(event.jobId, event.mode);
@@ -189,49 +173,18 @@ export class JobBroker implements JobService, RelayListener {
     live.waiter?.reject(parseError(record.error ?? CANCELLED));
   }
 
-  /** There may be work for a tab, or a tab for work. */
-  #pump(): void {
-    this.#wakeUps += 1;
-    this.#giveAll();
-  }
-
-  #giveAll(): void {
-    if (this.#isStopping) return;
-    for (const tab of this.#relay.takers()) {
-      tab.isReserved = true;
-      void this.#give(tab);
-    }
-  }
-
-  async #give(tab: Tab): Promise<void> {
-    const wakeUps = this.#wakeUps;
-    const record = await this.#store.take();
-    if (!record) {
-      tab.isReserved = false;
-      if (this.#wakeUps !== wakeUps) this.#giveAll();
-      return;
-    }
-    if (this.#relay.assign(tab, record)) return;
-    await this.#store.release(record, {
-      code: 'tab-disconnected',
-      message: `Engine ${tab.id} went away before it got the job.`,
-    });
-  }
-
   #sweep(): void {
-    if (this.#now() - this.#engineGoneAt < 0 || this.#relay.hasUsable) return;
-    for (const record of this.#store.open()) {
+    for (const { jobId, state, acceptedAt } of this.#store.open()) {
       // Jobs that nobody waits for any more have time until a page is opened.
-      const isAwaited = this.#live.get(record.jobId)?.waiter && record.state === 'waiting';
-      const since = Math.max(record.acceptedAt, this.#engineGoneAt);
-      if (!isAwaited || this.#now() - since < this.#options.engineWaitMs) continue;
-      const { code, message } = this.#noEngine();
-      void this.#store.fail(record.jobId, { code, message });
+      const isAwaited = state === 'waiting' && this.#live.get(jobId)?.waiter;
+      if (!isAwaited || !this.#engineWait.isOver(acceptedAt)) continue;
+      const { code, message } = this.#engineWait.error();
+      void this.#store.fail(jobId, { code, message });
     }
   }
 
   onReady(): void {
-    this.#pump();
+    this.#dispatcher.wake();
   }
 
   onJobEvent(tab: Tab, event: JobEvent): void {
@@ -300,37 +253,12 @@ export class JobBroker implements JobService, RelayListener {
   }
 
   async #complete(record: JobRecord, result: StoredResult): Promise<void> {
-    const ended = await this.#store.complete(result, (options) =>
-      record.saveImages
-        ? this.#save(record, result, options)
-        : Promise.resolve(result.images.map(() => null)),
-    );
+    const save = picturesOf(record, result, { outputs: this.#outputs, log: this.#log });
+    const ended = await this.#store.complete(result, save);
     if (!ended) return;
     const live = this.#live.get(record.jobId);
     this.#live.delete(record.jobId);
     live?.waiter?.resolve({ ...result, savedAs: ended.savedAs });
-  }
-
-  /** A full disk costs the file, not the picture. */
-  async #save(
-    record: JobRecord,
-    { images, summary }: StoredResult,
-    { isRedo, kept }: Parameters<SavePictures>[0],
-  ): Promise<(string | null)[]> {
-    const paths: (string | null)[] = [];
-    for (const image of images) {
-      try {
-        const options = { isRedo, after: kept };
-        paths.push(await this.#outputs.save(image, record.params, summary, options));
-      } catch (error) {
-        paths.push(null);
-        this.#log.error('A picture could not be saved; the client still gets it.', {
-          job: record.jobId,
-          error: String(error),
-        });
-      }
-    }
-    return paths;
   }
 
   async #onFailed(
@@ -359,7 +287,7 @@ export class JobBroker implements JobService, RelayListener {
     void this.#store.resume(lease).then((mayGoOn) => {
       tab.isReserved = false;
       if (mayGoOn) this.#relay.adopt(tab, lease);
-      this.#pump();
+      this.#dispatcher.wake();
     });
   }
 
@@ -443,6 +371,7 @@ export class JobBroker implements JobService, RelayListener {
    */
   async stop({ graceMs }: { graceMs: number }): Promise<void> {
     this.#isStopping = true;
+    this.#dispatcher.stop();
     for (const record of this.#store.open()) {
       const isAwaited = this.#live.get(record.jobId)?.waiter;
       if (record.state === 'waiting' && isAwaited) {
