@@ -27,6 +27,13 @@ export const CLOSE_CODES = {
 
 export const HEARTBEAT_MS = 2_000;
 export const LEASE_MS = 10_000;
+/**
+ * How long a tab on the wasm provider may be silent while it works: one pass of a model blocks its
+ * worker, heartbeats and all. A crash is still seen at once, because it closes the socket.
+ */
+export const WASM_LEASE_MS = 600_000;
+/** How long a tab may be silent while it loads or compiles: opening a session can block its worker. */
+export const LOADING_LEASE_MS = 60_000;
 export const HELLO_TIMEOUT_MS = 5_000;
 
 const attempt = z.int().min(1);

@@ -269,7 +269,7 @@ export class TabRelay implements EngineDirectory {
       return;
     }
     for (const tab of this.#tabs) {
-      if (tab.isSilent || now - tab.lastHeardAt <= LEASE_MS) continue;
+      if (tab.isSilent || now - tab.lastHeardAt <= tab.silenceLimitMs) continue;
       tab.isSilent = true;
       this.#log.warn('An engine is silent.', { engine: tab.id });
       this.#loseLease(tab, 'it stopped answering (frozen, asleep or hung).');

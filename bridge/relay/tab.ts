@@ -1,6 +1,11 @@
 import type { Catalog } from '../../protocol/catalog.ts';
 import type { EngineStatus } from '../../protocol/device.ts';
-import type { BridgeMessage } from '../../protocol/relay.ts';
+import {
+  type BridgeMessage,
+  LEASE_MS,
+  LOADING_LEASE_MS,
+  WASM_LEASE_MS,
+} from '../../protocol/relay.ts';
 import type { Lease } from '../jobs/job-store.ts';
 import type { TabSocket } from './tab-socket.ts';
 
@@ -50,6 +55,14 @@ export class Tab {
   get canTake(): boolean {
     const isFree = !this.isGone && !this.isSilent && !this.isReserved && this.lease === null;
     return isFree && ['idle', 'loading', 'compiling'].includes(this.status.state);
+  }
+
+  /** Milliseconds of silence after which it counts as frozen, by what it is doing. */
+  get silenceLimitMs(): number {
+    const isPreparing = ['loading', 'compiling'].includes(this.status.state);
+    const isWorking = this.lease !== null || isPreparing || this.status.state === 'busy';
+    if (isWorking && this.status.device?.provider === 'wasm') return WASM_LEASE_MS;
+    return isPreparing ? LOADING_LEASE_MS : LEASE_MS;
   }
 
   /** Whether it counts as an engine that jobs may wait for. */

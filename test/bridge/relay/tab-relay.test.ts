@@ -12,6 +12,7 @@ import {
 } from '../../../protocol/relay.ts';
 import {
   FAKE_CATALOG,
+  FAKE_DEVICE,
   fakeStatus,
   finishedFrame,
   imageFrame,
@@ -141,6 +142,19 @@ describe('the relay', () => {
     const after = lost[0]!.at - lastHeard;
     expect(after).toBeGreaterThanOrEqual(LEASE_MS);
     expect(after).toBeLessThanOrEqual(12_000);
+  });
+
+  it.each([
+    ['a job on wasm, whose passes block the worker', 'idle', 'wasm', 590_000, 602_000],
+    ['loading on a GPU', 'loading', 'webgpu', 59_000, 61_500],
+  ] as const)('[R2] is patient with %s', (_name, state, provider, patience, end) => {
+    const device = { ...FAKE_DEVICE, provider };
+    new FakeSocket(relay).hello({ status: fakeStatus({ state, device }) });
+    relay.adopt(tabOf(), LEASE);
+    vi.advanceTimersByTime(patience);
+    expect(lost).toEqual([]);
+    vi.advanceTimersByTime(end - patience);
+    expect(lost).toHaveLength(1);
   });
 
   it('[R2] counts any frame as life, and gives no job to a silent tab until it speaks again', () => {
