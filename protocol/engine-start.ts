@@ -15,7 +15,7 @@ export const engineStart = z.object({
   /** Checkpoint to load at start, null for the embedded one. */
   checkpoint: z.string().nullable(),
   vae: z.string().nullable(),
-  /** Runtime's buffer cache. */
+  /** How the runtime's WebGPU buffers are kept for reuse; without effect on wasm. */
   allocator: z.enum(['caching', 'simple', 'disabled']),
   /** Minutes without a job after which the checkpoint leaves the device; null is never. */
   unloadIdleMinutes: z.number().min(0).nullable(),

@@ -18,6 +18,8 @@ const CONFIG: EngineConfig = {
   device: 'auto',
   precision: 'auto',
   checkpoint: null,
+  allocator: 'caching',
+  unloadIdleMinutes: null,
   appVersion: '0.1.0',
 };
 const PARAMS: GenerationParams = {
@@ -224,6 +226,19 @@ describe('the checkpoint in memory', () => {
     expect(statuses.at(-1)).toMatchObject({ state: 'idle', checkpoint: 'sd15-tiny' });
     await engine.unloadCheckpoint();
     expect(statuses.at(-1)).toMatchObject({ checkpoint: null, precision: null });
+  });
+
+  test('leaves after the idle minutes, says so, and comes back with the next job', async () => {
+    const { engine, statuses, generate } = start({ config: { unloadIdleMinutes: 0.001 } });
+    await generate();
+    expect(statuses.at(-1)).toMatchObject({ checkpoint: 'sd15-tiny' });
+    await vi.waitFor(() => expect(statuses.at(-1)).toMatchObject({ checkpoint: null }));
+    expect(statuses.at(-1)?.message).toBe(
+      'sd15-tiny left the device after 0.001 idle minutes; the next job loads it again.',
+    );
+    await generate();
+    expect(statuses.at(-1)).toMatchObject({ checkpoint: 'sd15-tiny', message: null });
+    await engine.close();
   });
 
   test('that does not load at start is said in the status', async () => {

@@ -12,6 +12,8 @@ const CONFIG: EngineConfig = {
   device: 'auto',
   precision: 'auto',
   checkpoint: null,
+  allocator: 'caching',
+  unloadIdleMinutes: null,
   appVersion: '0.1.0',
 };
 const RELAY = { url: 'ws://localhost:7860/easel/v1/relay', tokenUrl: 'http://localhost:7860/t' };
@@ -35,6 +37,15 @@ describe('engine client', () => {
   it('starts the worker with the configuration, first of all', () => {
     const { worker } = setUp();
     expect(worker.received).toEqual([{ type: 'start', config: CONFIG }]);
+  });
+
+  it('tells callers and the status why an engine could not start', async () => {
+    const { engine, worker } = setUp();
+    const job = engine.generate(GENERATION_DEFAULTS);
+    worker.say({ type: 'start-failed', error: { code: 'internal', message: 'no memory' } });
+    await expect(job).rejects.toThrow('could not be started (no memory)');
+    engine.onStatus((status) => expect(status.state).toBe('blocked'));
+    expect(worker.isTerminated).toBe(true);
   });
 
   it('gives every caller its own reply, whatever the order', async () => {

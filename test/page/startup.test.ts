@@ -77,8 +77,10 @@ describe('isLoopback', () => {
 
 describe('engineConfigOf', () => {
   const bridge: Server = { kind: 'bridge', wishes: START };
-  const wishes = { relayPath: '/easel/v1/relay', device: 'auto', checkpoint: null } as const;
-  const staticHost: Server = { kind: 'static', wishes: { ...wishes, precision: 'auto' } };
+  const staticHost: Server = {
+    kind: 'static',
+    wishes: { ...START, device: 'auto', precision: 'auto', checkpoint: null },
+  };
 
   it('points the worker at the relay of a bridge', () => {
     expect(engineConfigOf('http://localhost:7860/?x=1#gallery', bridge)).toMatchObject({
@@ -92,6 +94,14 @@ describe('engineConfigOf', () => {
       checkpoint: 'dreamshaper_8',
     });
     expect(engineConfigOf('https://pc:7860/', bridge).relay?.url).toMatch(/^wss:/);
+  });
+
+  it('carries what the command line says of buffers and idle time', () => {
+    const wishes = { ...START, allocator: 'simple', unloadIdleMinutes: 15 } as const;
+    expect(engineConfigOf('https://pc:7860/', { kind: 'bridge', wishes })).toMatchObject({
+      allocator: 'simple',
+      unloadIdleMinutes: 15,
+    });
   });
 
   it('stays below the folder that the page lies in', () => {

@@ -33,7 +33,7 @@ export function browserAccess(config: EngineConfig): EngineAccess {
           wasmThreads: wasmThreads(),
           isSecureContext: globalThis.isSecureContext,
         }),
-      open: openRuntime,
+      open: (choice) => openRuntime(choice, { allocator: config.allocator }),
     },
     sources: createModelSources({ baseUrl: config.baseUrl, hasBridge: config.relay !== null }),
     openStore: openModelStore,

@@ -6,7 +6,8 @@ import type { EngineConfig } from '../shared/worker-protocol.ts';
 import { browserAccess, type EngineAccess } from './browser-access.ts';
 import { createCheckpointKeeper } from './checkpoint-keeper.ts';
 import { createEngineDevice } from './engine-device.ts';
-import { createSerialQueue, createWatched } from './listeners.ts';
+import { createIdleTimer } from './idle-timer.ts';
+import { createSerialQueue, createWatched, type SerialQueue } from './listeners.ts';
 import { checkpointSha256 } from './models/cache-key.ts';
 import { defaultCheckpoint, sourceIdentity, toCheckpointInfo } from './models/sources.ts';
 import { type JobFlags, type JobHost, runJob } from './run-job.ts';
@@ -34,9 +35,13 @@ export function createLocalEngine(
 ): LocalEngine {
   const status = createWatched(IDLE);
   const catalog = createWatched<Catalog>({ checkpoints: [] });
-  const inTurn = createSerialQueue();
+  const queue = createSerialQueue();
+  const idle = createIdleTimer(config.unloadIdleMinutes, () => void unloadIdle());
+  const inTurn: SerialQueue = (task, signal) => idle.during(() => queue(task, signal));
   const keeper = createCheckpointKeeper(config, access);
   let running: JobFlags | null = null;
+  /** The checkpoint of a job that names none, also after it left the device. */
+  let lastName: string | null = null;
   let blockedMessage: string | null = null;
   let waitingMessage: string | null = null;
 
@@ -74,6 +79,20 @@ export function createLocalEngine(
     },
   });
 
+  /** Gives the device back after idle minutes. Not through `inTurn`: this is no use of the engine. */
+  async function unloadIdle(): Promise<void> {
+    await queue(async () => {
+      const leaving = keeper.current;
+      if (!leaving) return;
+      await keeper.unload();
+      const minutes = config.unloadIdleMinutes === 1 ? 'minute' : 'minutes';
+      update({
+        ...loadedFacts(),
+        message: `${leaving.name} left the device after ${config.unloadIdleMinutes} idle ${minutes}; the next job loads it again.`,
+      });
+    }).catch((error: unknown) => console.warn('The idle checkpoint could not be unloaded.', error));
+  }
+
   async function refreshModels(): Promise<void> {
     const listings = await access.sources.refresh();
     const store = await keeper.store();
@@ -93,7 +112,7 @@ export function createLocalEngine(
 
   async function findListing(name: string | null): Promise<ModelListing> {
     await firstRefresh;
-    const wanted = name ?? keeper.current?.name ?? config.checkpoint;
+    const wanted = name ?? lastName ?? config.checkpoint;
     if (wanted === null || wanted === '') return defaultCheckpoint(access.sources);
     const found = access.sources.find(wanted);
     if (found) return found;
@@ -113,6 +132,7 @@ export function createLocalEngine(
         tell(activity);
       });
       const loaded = await keeper.ensure(listing, { runtime, onActivity, signal });
+      lastName = loaded.name;
       if (loaded !== before) {
         update({ ...loadedFacts(), message: null });
         // A checkpoint's hash is known once it was loaded.
@@ -187,6 +207,7 @@ export function createLocalEngine(
         }
       }, options.signal),
     async close() {
+      idle.close();
       await keeper.unload().catch((error: unknown) => console.warn(error));
       await device.close();
       (await keeper.store().catch(() => null))?.close();

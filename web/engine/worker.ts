@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { serializeError } from '../../protocol/errors.ts';
+import { GenerationError, serializeError } from '../../protocol/errors.ts';
 import type { EngineConfig, WorkerMessage, WorkerRequest } from '../shared/worker-protocol.ts';
 import { createLocalEngine, type LocalEngine } from './local-engine.ts';
 import { connectRelay, type RelayClient } from './relay-client.ts';
@@ -65,6 +65,21 @@ async function answer(call: Call, target: LocalEngine): Promise<void> {
   }
 }
 
+async function begin(config: EngineConfig): Promise<void> {
+  try {
+    await start(config);
+  } catch (error) {
+    console.error('The engine could not be started.', error);
+    send({ type: 'start-failed', error: serializeError(error) });
+  }
+}
+
+/** Answers a call that came before `start`, or after one that failed. */
+function refuse({ id }: Call): void {
+  const error = new GenerationError('internal', 'The engine is not running; reload the page.');
+  send({ type: 'failure', id, error: serializeError(error) });
+}
+
 async function close(): Promise<void> {
   await relay?.close();
   await engine?.close();
@@ -72,10 +87,11 @@ async function close(): Promise<void> {
 }
 
 addEventListener('message', ({ data }: MessageEvent<WorkerRequest>) => {
-  if (data.type === 'start') void start(data.config);
+  if (data.type === 'start') void begin(data.config);
   else if (data.type === 'close') void close();
   else if (data.type === 'cancel') aborts.get(data.id)?.abort();
   else if (data.type === 'skip') engine?.skip();
   else if (data.type === 'interrupt') engine?.interrupt();
   else if (engine) void answer(data, engine);
+  else refuse(data);
 });

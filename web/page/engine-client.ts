@@ -218,6 +218,9 @@ class EngineClient implements Engine {
       case 'ready':
         if (this.#startTimer !== null) clearTimeout(this.#startTimer);
         break;
+      case 'start-failed':
+        this.#fail('internal', `The engine could not be started (${message.error.message}).`);
+        break;
       case 'status':
         this.#status.emit(message.status);
         break;

@@ -25,6 +25,8 @@ export interface EngineWishes {
   readonly device: string;
   readonly precision: EngineConfig['precision'];
   readonly checkpoint: string | null;
+  readonly allocator: EngineConfig['allocator'];
+  readonly unloadIdleMinutes: number | null;
 }
 
 const NO_WISHES: EngineWishes = {
@@ -32,6 +34,8 @@ const NO_WISHES: EngineWishes = {
   device: 'auto',
   precision: 'auto',
   checkpoint: null,
+  allocator: 'caching',
+  unloadIdleMinutes: null,
 };
 
 export interface Server {
@@ -107,6 +111,8 @@ export function engineConfigOf(pageUrl: string, server: Server, chosen = ''): En
     device: query.get('device') ?? wishes.device,
     precision: asked.success ? asked.data : wishes.precision,
     checkpoint: query.get('checkpoint') ?? wishes.checkpoint ?? ownChoice,
+    allocator: wishes.allocator,
+    unloadIdleMinutes: wishes.unloadIdleMinutes,
     appVersion: EASEL_VERSION,
   };
 }

@@ -1,5 +1,6 @@
 import type { Catalog } from '../../protocol/catalog.ts';
 import type { EngineStatus } from '../../protocol/device.ts';
+import type { EngineStart } from '../../protocol/engine-start.ts';
 import type { SerializedError } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary } from '../../protocol/job.ts';
@@ -16,6 +17,10 @@ export interface EngineConfig {
   readonly precision: 'auto' | 'fp32' | 'fp16' | 'q8' | 'q4';
   /** Checkpoint to load at start, null for none. */
   readonly checkpoint: string | null;
+  /** How the runtime's WebGPU buffers are kept for reuse; without effect on wasm. */
+  readonly allocator: EngineStart['allocator'];
+  /** Minutes without a job after which the checkpoint leaves the device; null is never. */
+  readonly unloadIdleMinutes: number | null;
   readonly appVersion: string;
 }
 
@@ -35,6 +40,8 @@ export type WorkerRequest =
 /** Worker to page. Bytes of pictures are transferred. */
 export type WorkerMessage =
   | { readonly type: 'ready' }
+  /** The engine cannot start; the worker is of no more use. */
+  | { readonly type: 'start-failed'; readonly error: SerializedError }
   | { readonly type: 'status'; readonly status: EngineStatus }
   | { readonly type: 'relay-status'; readonly status: RelayStatus }
   | { readonly type: 'catalog'; readonly catalog: Catalog }

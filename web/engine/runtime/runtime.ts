@@ -1,4 +1,5 @@
 import type { DeviceInfo } from '../../../protocol/device.ts';
+import type { EngineStart } from '../../../protocol/engine-start.ts';
 import type { BuiltGraph } from '../../compiler/model.ts';
 import { type DeviceChoice, requestDevice } from './adapter.ts';
 import { bundleFor, loadBundle, type Ort } from './bundle.ts';
@@ -60,16 +61,32 @@ function afterCreations<T>(task: () => Promise<T>): Promise<T> {
   return result;
 }
 
+export interface RuntimeOptions {
+  /** How WebGPU buffers of one run are kept for the next; without effect on wasm. */
+  readonly allocator?: EngineStart['allocator'];
+}
+
+/** The runtime's names of the allocators. */
+const BUFFER_CACHE = { caching: 'bucket', simple: 'simple', disabled: 'disabled' } as const;
+
 /** Opens the runtime on a chosen device. */
-export async function openRuntime(choice: DeviceChoice): Promise<Runtime> {
+export async function openRuntime(
+  choice: DeviceChoice,
+  options: RuntimeOptions = {},
+): Promise<Runtime> {
   const ort = await loadBundle(bundleFor(choice.info.provider), choice.info.wasmThreads);
   const device = choice.adapter ? await requestDevice(choice.adapter) : null;
-  return createRuntime(ort, choice.info, device);
+  return createRuntime(ort, choice.info, device, options);
 }
 
 /** The runtime over a loaded bundle and an open device; `device` is null for the wasm provider. */
-export function createRuntime(ort: Ort, info: DeviceInfo, device: GPUDevice | null): Runtime {
-  return new OrtRuntime(ort, info, device);
+export function createRuntime(
+  ort: Ort,
+  info: DeviceInfo,
+  device: GPUDevice | null,
+  options: RuntimeOptions = {},
+): Runtime {
+  return new OrtRuntime(ort, info, device, options);
 }
 
 class OrtRuntime implements Runtime {
@@ -78,14 +95,21 @@ class OrtRuntime implements Runtime {
   readonly #clock = createRuntimeClock();
   readonly #ort: Ort;
   readonly #gpu: GPUDevice | null;
+  readonly #bufferCache: 'bucket' | 'simple' | 'disabled';
   readonly #sessions = new Set<ModelSession>();
   #runs: Promise<unknown> = Promise.resolve();
   #lostReason: string | null = null;
 
-  constructor(ort: Ort, info: DeviceInfo, gpu: GPUDevice | null) {
+  constructor(
+    ort: Ort,
+    info: DeviceInfo,
+    gpu: GPUDevice | null,
+    { allocator = 'caching' }: RuntimeOptions,
+  ) {
     this.#ort = ort;
     this.device = info;
     this.#gpu = gpu;
+    this.#bufferCache = BUFFER_CACHE[allocator];
     this.lost = gpu
       ? gpu.lost.then(({ reason, message }) => {
           this.#lostReason = [reason, message].filter((part) => part).join(': ');
@@ -110,7 +134,13 @@ class OrtRuntime implements Runtime {
         this.#ort.InferenceSession.create(graph.onnx, {
           executionProviders: [
             // As an object: given as a string, provider options never reach the provider.
-            this.#gpu ? { name: 'webgpu', device: this.#gpu } : { name: 'wasm' },
+            this.#gpu
+              ? {
+                  name: 'webgpu',
+                  device: this.#gpu,
+                  storageBufferCacheMode: this.#bufferCache,
+                }
+              : { name: 'wasm' },
           ],
           externalData: shards.map((data, index) => ({
             path: graph.shardPaths[index] ?? '',
