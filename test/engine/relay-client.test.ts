@@ -69,6 +69,10 @@ function fakeEngine() {
     async refreshModels() {
       calls.push('refresh');
     },
+    listCompiled: async () => [],
+    async deleteCompiled() {},
+    async deleteAllCompiled() {},
+    storageEstimate: async () => null,
     generate: (params, options = {}) =>
       new Promise((resolve, reject) => {
         options.signal?.addEventListener('abort', () => reject(options.signal?.reason));

@@ -3,10 +3,12 @@ import type { EngineStatus } from '../../protocol/device.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary } from '../../protocol/job.ts';
 import type {
+  CompiledInfo,
   Engine,
   GeneratedImage,
   GenerateOptions,
   RelayStatus,
+  StorageInfo,
 } from '../../web/shared/engine.ts';
 
 export const IDLE: EngineStatus = {
@@ -102,6 +104,28 @@ export class FakeEngine implements Engine {
 
   async refreshModels(): Promise<void> {
     this.calls.push('refresh');
+  }
+
+  compiled: CompiledInfo[] = [];
+
+  async listCompiled(): Promise<readonly CompiledInfo[]> {
+    return this.compiled;
+  }
+
+  async deleteCompiled(key: string): Promise<void> {
+    this.calls.push(`delete ${key}`);
+    if (this.failure) throw this.failure;
+    this.compiled = this.compiled.filter((model) => model.key !== key);
+  }
+
+  async deleteAllCompiled(): Promise<void> {
+    this.calls.push('delete all');
+    if (this.failure) throw this.failure;
+    this.compiled = [];
+  }
+
+  async storageEstimate(): Promise<StorageInfo | null> {
+    return { usedBytes: 1e6, quotaBytes: 1e9 };
   }
 
   generate(params: GenerationParams, options: GenerateOptions = {}): Promise<GenerationSummary> {

@@ -19,6 +19,8 @@ export interface LoadedCheckpoint {
   readonly precision: Precision;
   readonly manifest: Manifest;
   readonly model: CheckpointModel;
+  /** What the next job should say of the load, as sentences. */
+  readonly notes: string[];
 }
 
 export interface KeepOptions {
@@ -36,6 +38,8 @@ export interface CheckpointKeeper {
   unload(): Promise<void>;
   /** Drops a checkpoint whose device is gone, with nothing left to release. */
   forget(): void;
+  /** True while the checkpoint in memory is made of this compiled model. */
+  uses(key: string): boolean;
   store(): Promise<ModelStore>;
 }
 
@@ -49,6 +53,7 @@ export function createCheckpointKeeper(
   let current: LoadedCheckpoint | null = null;
   let currentIdentity = '';
   let currentRuntime: Runtime | null = null;
+  let releaseUse = () => {};
   let opening: Promise<ModelStore> | null = null;
 
   function store(): Promise<ModelStore> {
@@ -75,14 +80,17 @@ export function createCheckpointKeeper(
     { runtime, onActivity, signal }: KeepOptions,
   ): Promise<LoadedCheckpoint> {
     const models = await store();
+    const notes: string[] = [];
     const manifest = await loadCompiled(listing, {
       sources: access.sources,
       store: models,
       precision: choosePrecision(config.precision, runtime),
       runtimeVersion: runtime.version,
       onActivity,
+      onNote: (note) => notes.push(note),
       signal,
     });
+    releaseUse = await models.use(manifest.key);
     onActivity({ kind: 'load', what: listing.name, done: 0, etaSeconds: null });
     const shardsOf = (component: CompiledComponent) => models.shards(manifest, component);
     const description = await settlePrediction(manifest.model, { runtime, shardsOf });
@@ -94,13 +102,14 @@ export function createCheckpointKeeper(
       budgetBytes: WEIGHT_BUDGET_BYTES[runtime.device.provider],
     });
     const unet = manifest.model.components.find(({ name }) => name === 'unet');
-    return { name: listing.name, precision: unet?.precision ?? 'fp32', manifest, model };
+    return { name: listing.name, precision: unet?.precision ?? 'fp32', manifest, model, notes };
   }
 
   async function unload(): Promise<void> {
     const leaving = current;
     current = null;
     await leaving?.model.release();
+    releaseUse();
   }
 
   return {
@@ -113,7 +122,12 @@ export function createCheckpointKeeper(
         return current;
       }
       await unload();
-      current = await load(listing, options);
+      try {
+        current = await load(listing, options);
+      } catch (error) {
+        releaseUse();
+        throw error;
+      }
       currentIdentity = identity;
       currentRuntime = options.runtime;
       return current;
@@ -121,7 +135,9 @@ export function createCheckpointKeeper(
     unload,
     forget() {
       current = null;
+      releaseUse();
     },
+    uses: (key) => current?.manifest.key === key,
     store,
   };
 }

@@ -9,7 +9,9 @@ import { createEngineDevice } from './engine-device.ts';
 import { createIdleTimer } from './idle-timer.ts';
 import { createSerialQueue, createWatched, type SerialQueue } from './listeners.ts';
 import { checkpointSha256 } from './models/cache-key.ts';
+import type { ModelStore } from './models/model-store.ts';
 import { defaultCheckpoint, sourceIdentity, toCheckpointInfo } from './models/sources.ts';
+import { browserStorageUse } from './models/storage-room.ts';
 import { type JobFlags, type JobHost, runJob } from './run-job.ts';
 
 /** The engine that does the work; the relay's state is the relay client's own. */
@@ -175,6 +177,22 @@ export function createLocalEngine(
         await keeper.unload();
         update(loadedFacts());
       }),
+    async listCompiled() {
+      return (await keeper.store()).list();
+    },
+    deleteCompiled: (key) =>
+      inTurn(async () => {
+        if (keeper.uses(key)) await keeper.unload();
+        await (await keeper.store()).delete(key);
+        update(loadedFacts());
+      }),
+    deleteAllCompiled: () =>
+      inTurn(async () => {
+        await keeper.unload();
+        await deleteUnused(await keeper.store());
+        update(loadedFacts());
+      }),
+    storageEstimate: browserStorageUse,
     async activate() {
       await firstRefresh;
       const { checkpoint } = config;
@@ -213,6 +231,15 @@ export function createLocalEngine(
       (await keeper.store().catch(() => null))?.close();
     },
   };
+}
+
+/** Deletes every compiled model but those that other tabs work with. */
+async function deleteUnused(store: ModelStore): Promise<void> {
+  for (const { key } of await store.list()) {
+    await store.delete(key).catch((error: unknown) => {
+      if (!(error instanceof GenerationError) || error.code !== 'busy') throw error;
+    });
+  }
 }
 
 /** Told when a job's turn comes: from then on it can be interrupted. */

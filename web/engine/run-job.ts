@@ -101,7 +101,12 @@ async function attemptJob(
     checkpointHash: checkpoint.hash,
     clipSkip: params.clipSkip,
     extraParams: extraInfotextParams(params, result.extraParams),
-    notes: [...params.notes, ...model.description.notes, ...sizeNotes(params, size)],
+    notes: [
+      ...params.notes,
+      ...model.description.notes,
+      ...loaded.notes.splice(0),
+      ...sizeNotes(params, size),
+    ],
     timings: {
       totalSeconds: secondsSince(startedAt),
       loadSeconds,

@@ -1,6 +1,11 @@
 import { z } from 'zod';
 import { GenerationError, serializeError } from '../../protocol/errors.ts';
-import type { EngineConfig, WorkerMessage, WorkerRequest } from '../shared/worker-protocol.ts';
+import type {
+  EngineConfig,
+  WorkerMessage,
+  WorkerReply,
+  WorkerRequest,
+} from '../shared/worker-protocol.ts';
 import { createLocalEngine, type LocalEngine } from './local-engine.ts';
 import { connectRelay, type RelayClient } from './relay-client.ts';
 
@@ -31,25 +36,38 @@ async function start(config: EngineConfig): Promise<void> {
   await engine.activate();
 }
 
-async function perform(call: Call, target: LocalEngine, signal: AbortSignal) {
+async function perform(
+  call: Call,
+  target: LocalEngine,
+  signal: AbortSignal,
+): Promise<Omit<WorkerReply, 'type' | 'id'>> {
   const { id } = call;
   switch (call.type) {
     case 'load-checkpoint':
       await target.loadCheckpoint(call.name, { signal });
-      return null;
+      return {};
     case 'unload-checkpoint':
       await target.unloadCheckpoint();
-      return null;
+      return {};
     case 'refresh-models':
       await target.refreshModels();
-      return null;
-    case 'generate':
-      return target.generate(call.params, {
+      return {};
+    case 'list-compiled':
+      return { compiled: await target.listCompiled() };
+    case 'delete-compiled':
+      await (call.key === null ? target.deleteAllCompiled() : target.deleteCompiled(call.key));
+      return {};
+    case 'storage-estimate':
+      return { storage: await target.storageEstimate() };
+    case 'generate': {
+      const summary = await target.generate(call.params, {
         signal,
         onProgress: (progress) => send({ type: 'progress', id, progress }),
         onImage: (image) => send({ type: 'image', id, image }, [image.bytes.buffer]),
         onPreview: (bytes) => send({ type: 'preview', id, bytes }, [bytes.buffer]),
       });
+      return { summary };
+    }
   }
 }
 
@@ -57,7 +75,7 @@ async function answer(call: Call, target: LocalEngine): Promise<void> {
   const abort = new AbortController();
   aborts.set(call.id, abort);
   try {
-    send({ type: 'reply', id: call.id, summary: await perform(call, target, abort.signal) });
+    send({ type: 'reply', id: call.id, ...(await perform(call, target, abort.signal)) });
   } catch (error) {
     send({ type: 'failure', id: call.id, error: serializeError(error) });
   } finally {

@@ -3,8 +3,19 @@ import type { EngineStatus } from '../../protocol/device.ts';
 import { GenerationError, parseError } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary } from '../../protocol/job.ts';
-import type { Engine, GenerateOptions, RelayStatus } from '../shared/engine.ts';
-import type { EngineConfig, WorkerMessage, WorkerRequest } from '../shared/worker-protocol.ts';
+import type {
+  CompiledInfo,
+  Engine,
+  GenerateOptions,
+  RelayStatus,
+  StorageInfo,
+} from '../shared/engine.ts';
+import type {
+  EngineConfig,
+  WorkerMessage,
+  WorkerReply,
+  WorkerRequest,
+} from '../shared/worker-protocol.ts';
 import { Broadcast } from './broadcast.ts';
 
 /** The part of `Worker` that the client needs; tests hand in a fake. */
@@ -27,7 +38,7 @@ export interface EngineClientOptions {
 }
 
 interface Pending {
-  readonly resolve: (summary: GenerationSummary | null) => void;
+  readonly resolve: (reply: WorkerReply) => void;
   readonly reject: (error: Error) => void;
   readonly options: GenerateOptions;
   readonly dispose: () => void;
@@ -112,11 +123,29 @@ class EngineClient implements Engine {
     await this.#request((id) => ({ type: 'refresh-models', id }));
   }
 
+  async listCompiled(): Promise<readonly CompiledInfo[]> {
+    const { compiled } = await this.#request((id) => ({ type: 'list-compiled', id }));
+    return compiled ?? [];
+  }
+
+  async deleteCompiled(key: string): Promise<void> {
+    await this.#request((id) => ({ type: 'delete-compiled', id, key }));
+  }
+
+  async deleteAllCompiled(): Promise<void> {
+    await this.#request((id) => ({ type: 'delete-compiled', id, key: null }));
+  }
+
+  async storageEstimate(): Promise<StorageInfo | null> {
+    const { storage } = await this.#request((id) => ({ type: 'storage-estimate', id }));
+    return storage ?? null;
+  }
+
   async generate(
     params: GenerationParams,
     options: GenerateOptions = {},
   ): Promise<GenerationSummary> {
-    const summary = await this.#request((id) => ({ type: 'generate', id, params }), options);
+    const { summary } = await this.#request((id) => ({ type: 'generate', id, params }), options);
     if (!summary) throw new GenerationError('internal', 'The engine ended the job without a word.');
     return summary;
   }
@@ -181,7 +210,7 @@ class EngineClient implements Engine {
   #request(
     build: (id: number) => WorkerRequest,
     options: GenerateOptions = {},
-  ): Promise<GenerationSummary | null> {
+  ): Promise<WorkerReply> {
     const { signal } = options;
     if (signal?.aborted) return Promise.reject(abortError());
     if (this.#isClosed) {
@@ -240,7 +269,7 @@ class EngineClient implements Engine {
         this.#pending.get(message.id)?.options.onPreview?.(message.bytes);
         break;
       case 'reply':
-        this.#take(message.id)?.resolve(message.summary);
+        this.#take(message.id)?.resolve(message);
         break;
       case 'failure': {
         const pending = this.#take(message.id);

@@ -4,7 +4,13 @@ import { type EngineStatus, engineActivity } from '../../protocol/device.ts';
 import { GenerationError, parseError } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary } from '../../protocol/job.ts';
-import type { Engine, GenerateOptions, RelayStatus } from '../shared/engine.ts';
+import type {
+  CompiledInfo,
+  Engine,
+  GenerateOptions,
+  RelayStatus,
+  StorageInfo,
+} from '../shared/engine.ts';
 import type { BridgeApi } from './bridge-api.ts';
 import { Broadcast } from './broadcast.ts';
 import { runRemoteJob } from './remote-job.ts';
@@ -129,6 +135,23 @@ class RemoteEngine implements Engine {
     await this.#readCatalog();
   }
 
+  /** Compiled models are the other machine's; its own page shows them. */
+  async listCompiled(): Promise<readonly CompiledInfo[]> {
+    return [];
+  }
+
+  deleteCompiled(): Promise<void> {
+    return Promise.reject(elsewhere());
+  }
+
+  deleteAllCompiled(): Promise<void> {
+    return Promise.reject(elsewhere());
+  }
+
+  async storageEstimate(): Promise<StorageInfo | null> {
+    return null;
+  }
+
   async generate(
     params: GenerationParams,
     options: GenerateOptions = {},
@@ -199,6 +222,13 @@ class RemoteEngine implements Engine {
       })),
     });
   }
+}
+
+function elsewhere(): GenerationError {
+  return new GenerationError(
+    'unsupported',
+    'Compiled models are kept on the machine that runs the engine; open the page there.',
+  );
 }
 
 export function createRemoteEngine(

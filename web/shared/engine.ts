@@ -39,6 +39,27 @@ export interface GenerateOptions {
   readonly onPreview?: (bytes: Uint8Array<ArrayBuffer>) => void;
 }
 
+/** One compiled model in the browser's storage. */
+export interface CompiledInfo {
+  readonly key: string;
+  /** The checkpoint's name when it was compiled. */
+  readonly name: string;
+  readonly family: 'sd1' | 'sd2' | 'sdxl';
+  readonly precision: 'fp32' | 'fp16' | 'q8' | 'q4';
+  readonly sizeBytes: number;
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+  readonly lastUsedAt: number;
+  /** This tab has it in memory. */
+  readonly isInUse: boolean;
+}
+
+/** The browser's storage of this page: compiled models, pictures, settings. */
+export interface StorageInfo {
+  readonly usedBytes: number;
+  readonly quotaBytes: number;
+}
+
 /** Whether the bridge is there, as the engine's relay client sees it. */
 export interface RelayStatus {
   readonly state: 'off' | 'connecting' | 'attached' | 'waiting' | 'refused';
@@ -62,6 +83,14 @@ export interface Engine {
   unloadCheckpoint(): Promise<void>;
   /** Asks all sources again what they have. */
   refreshModels(): Promise<void>;
+  /** What is compiled and kept, the last used first. */
+  listCompiled(): Promise<readonly CompiledInfo[]>;
+  /** Deletes a compiled model, unloading it first; rejects with `busy` while another tab uses it. */
+  deleteCompiled(key: string): Promise<void>;
+  /** Deletes all that no other tab uses. */
+  deleteAllCompiled(): Promise<void>;
+  /** Null where the browser does not say. */
+  storageEstimate(): Promise<StorageInfo | null>;
   /** Runs one job; rejects with `GenerationError` or `AbortError`. */
   generate(params: GenerationParams, options?: GenerateOptions): Promise<GenerationSummary>;
   /** Drops the picture being made and goes on with the next of the job. */

@@ -4,7 +4,13 @@ import type { EngineStart } from '../../protocol/engine-start.ts';
 import type { SerializedError } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary } from '../../protocol/job.ts';
-import type { GeneratedImage, GenerationProgress, RelayStatus } from './engine.ts';
+import type {
+  CompiledInfo,
+  GeneratedImage,
+  GenerationProgress,
+  RelayStatus,
+  StorageInfo,
+} from './engine.ts';
 
 /** How the page starts the worker; sent once, first. */
 export interface EngineConfig {
@@ -30,12 +36,25 @@ export type WorkerRequest =
   | { readonly type: 'load-checkpoint'; readonly id: number; readonly name: string }
   | { readonly type: 'unload-checkpoint'; readonly id: number }
   | { readonly type: 'refresh-models'; readonly id: number }
+  | { readonly type: 'list-compiled'; readonly id: number }
+  /** Deletes one compiled model, or with null all. */
+  | { readonly type: 'delete-compiled'; readonly id: number; readonly key: string | null }
+  | { readonly type: 'storage-estimate'; readonly id: number }
   | { readonly type: 'generate'; readonly id: number; readonly params: GenerationParams }
   /** Aborts the request with that id. */
   | { readonly type: 'cancel'; readonly id: number }
   | { readonly type: 'skip' }
   | { readonly type: 'interrupt' }
   | { readonly type: 'close' };
+
+/** The answer to one request; what it asked for is there, the rest is not. */
+export interface WorkerReply {
+  readonly type: 'reply';
+  readonly id: number;
+  readonly summary?: GenerationSummary | null;
+  readonly compiled?: readonly CompiledInfo[];
+  readonly storage?: StorageInfo | null;
+}
 
 /** Worker to page. Bytes of pictures are transferred. */
 export type WorkerMessage =
@@ -48,5 +67,5 @@ export type WorkerMessage =
   | { readonly type: 'progress'; readonly id: number; readonly progress: GenerationProgress }
   | { readonly type: 'image'; readonly id: number; readonly image: GeneratedImage }
   | { readonly type: 'preview'; readonly id: number; readonly bytes: Uint8Array<ArrayBuffer> }
-  | { readonly type: 'reply'; readonly id: number; readonly summary: GenerationSummary | null }
+  | WorkerReply
   | { readonly type: 'failure'; readonly id: number; readonly error: SerializedError };

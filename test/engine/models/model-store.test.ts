@@ -1,60 +1,12 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { CompiledModel } from '../../../web/compiler/model.ts';
 import {
   createMemoryStore,
   type KeyValueStore,
 } from '../../../web/engine/models/key-value-store.ts';
 import { createModelStore, type ModelStore } from '../../../web/engine/models/model-store.ts';
+import { COMPILED_MODEL, SHARDS, writeModel } from './stored-model.ts';
 
 const CHUNK = 100;
-const SHARDS = [new Uint8Array(250).map((_, i) => i), new Uint8Array(30).fill(7)];
-
-const MODEL: CompiledModel = {
-  description: {
-    family: 'sd1',
-    predictionType: 'epsilon',
-    isPredictionAssumed: false,
-    trainSteps: 1000,
-    betaStart: 0.00085,
-    betaEnd: 0.012,
-    betaSchedule: 'scaled_linear',
-    latentChannels: 4,
-    vaeFactor: 8,
-    scalingFactor: 0.18215,
-    shiftFactor: 0,
-    unetInChannels: 4,
-    nativeResolution: 512,
-    zeroTerminalSnr: false,
-    unetInputs: { textEmbeds: null, timeIds: null, timestepCond: null },
-    notes: [],
-    textEncoders: [
-      {
-        component: 'text_encoder',
-        layers: 12,
-        hiddenSize: 768,
-        contextLength: 77,
-        vocabSize: 3,
-        bosId: 0,
-        eosId: 1,
-        padId: 1,
-        states: { clipSkip: 1, finalNorm: true, followsClipSkip: true },
-        projectionSize: null,
-        tokenizer: { vocab: { 'a</w>': 2 }, merges: [] },
-      },
-    ],
-  },
-  components: [
-    {
-      name: 'unet',
-      config: { type: 'unet', channels: [1, 2], mid: null },
-      precision: 'fp32',
-      shardSizes: SHARDS.map((shard) => shard.length),
-      weights: {
-        'conv_in.weight': { dtype: 'float32', shape: [2, 5], shard: 0, offset: 0, sizeBytes: 40 },
-      },
-    },
-  ],
-};
 
 let entries: KeyValueStore;
 let store: ModelStore;
@@ -64,16 +16,7 @@ beforeEach(() => {
   store = createModelStore(entries, { chunkBytes: CHUNK });
 });
 
-async function write(key: string) {
-  const writer = store.write(key);
-  for (const [index, shard] of SHARDS.entries()) {
-    await writer.sink.beginShard('unet', index);
-    for (let offset = 0; offset < shard.length; offset += 33) {
-      await writer.sink.write(shard.subarray(offset, offset + 33));
-    }
-  }
-  return writer.finish(MODEL, { name: 'a model', sha256: 'f'.repeat(64) });
-}
+const write = (key: string) => writeModel(store, key);
 
 const chunkKeys = async () => (await entries.keys()).filter((key) => key.startsWith('chunk:'));
 
@@ -81,7 +24,7 @@ describe('the store of compiled models', () => {
   test('gives back what was written, byte for byte', async () => {
     await write('k');
     const stored = await store.read('k');
-    expect(stored?.model).toEqual(MODEL);
+    expect(stored?.model).toEqual(COMPILED_MODEL);
     expect(stored?.sizeBytes).toBe(280);
     const shards = await store.shards(stored!, stored!.model.components[0]!);
     const bytes = await Promise.all(shards.map(async (b) => new Uint8Array(await b.arrayBuffer())));
@@ -170,7 +113,7 @@ describe('the store of compiled models', () => {
     const writer = createModelStore(failing, { chunkBytes: CHUNK }).write('k');
     await writer.sink.beginShard('unet', 0);
     await writer.sink.write(SHARDS[0]!);
-    await expect(writer.finish(MODEL, { name: 'x', sha256: '' })).rejects.toThrow('no room');
+    await expect(writer.finish(COMPILED_MODEL, { name: 'x', sha256: '' })).rejects.toThrow('no room');
     await writer.discard();
     expect(await entries.keys()).toEqual([]);
   });

@@ -4,6 +4,7 @@ import { type Checkpoint, openCheckpoint } from '../../compiler/checkpoint.ts';
 import { COMPILER_VERSION, compileCheckpoint } from '../../compiler/compile.ts';
 import type { Precision } from '../../compiler/model.ts';
 import { checkpointSha256, compiledKey, type HashedFile } from './cache-key.ts';
+import { compiledBytes } from './compiled-size.ts';
 import { withLock } from './locks.ts';
 import type { Manifest } from './manifest.ts';
 import { type ModelStore, writeLock } from './model-store.ts';
@@ -16,6 +17,8 @@ export interface LoadOptions {
   readonly precision: Precision;
   readonly runtimeVersion: string;
   readonly onActivity: (activity: EngineActivity) => void;
+  /** Told what a user should know of the load beside its outcome, as a sentence. */
+  readonly onNote?: (note: string) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -46,7 +49,7 @@ export async function loadCompiled(listing: ModelListing, options: LoadOptions):
     runtimeVersion,
     features: precision === 'fp16' ? ['shader-f16'] : [],
   });
-  const stored = await store.read(key);
+  const stored = await readWhole(key, listing.name, options);
   if (stored) {
     await store.touch(key);
     return stored;
@@ -60,12 +63,29 @@ export async function loadCompiled(listing: ModelListing, options: LoadOptions):
   );
 }
 
+/** A stored model of which every byte is as it was written, or null; a damaged one is deleted. */
+async function readWhole(
+  key: string,
+  name: string,
+  { store, onActivity, onNote, signal }: LoadOptions,
+): Promise<Manifest | null> {
+  const stored = await store.read(key);
+  if (!stored) return null;
+  const eta = createEta();
+  const onProgress = (done: number) =>
+    onActivity({ kind: 'load', what: `checking ${name}`, done, etaSeconds: eta(done) });
+  if (await store.verify(stored, { onProgress, signal })) return stored;
+  onNote?.(`The compiled ${name} was damaged in the browser's storage; it was compiled anew.`);
+  return null;
+}
+
 async function compile(
   checkpoint: Checkpoint,
   key: string,
   about: { name: string; sha256: string },
   { store, precision, onActivity, signal }: LoadOptions,
 ): Promise<Manifest> {
+  await store.makeRoom(about.name, compiledBytes(checkpoint, precision));
   const writer = store.write(key);
   const eta = createEta();
   try {

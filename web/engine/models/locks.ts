@@ -11,8 +11,23 @@ export async function withLock<T>(
   return navigator.locks.request(name, signal ? { signal } : {}, task);
 }
 
-/** Like `withLock`, but does nothing when another tab holds the lock. */
-export async function ifUnlocked(name: string, task: () => Promise<void>): Promise<void> {
-  if (!globalThis.navigator?.locks) return task();
-  await navigator.locks.request(name, { ifAvailable: true }, (lock) => (lock ? task() : undefined));
+/** Like `withLock`, but does nothing and gives false when anybody holds the lock. */
+export async function ifUnlocked(name: string, task: () => Promise<void>): Promise<boolean> {
+  const run = async () => {
+    await task();
+    return true;
+  };
+  if (!globalThis.navigator?.locks) return run();
+  return navigator.locks.request(name, { ifAvailable: true }, (lock) =>
+    lock ? run() : Promise.resolve(false),
+  );
+}
+
+/** Holds the lock beside others who share it, until the returned function is called or the tab ends. */
+export async function holdShared(name: string): Promise<() => void> {
+  if (!globalThis.navigator?.locks) return () => {};
+  return new Promise((resolve, reject) => {
+    const held = () => new Promise<void>((release) => resolve(release));
+    navigator.locks.request(name, { mode: 'shared' }, held).catch(reject);
+  });
 }

@@ -73,9 +73,12 @@ const compiledModel: z.ZodType<CompiledModel> = z.object({
   components: z.array(compiledComponent).min(1),
 });
 
+/** Raised when manifests of before can no longer be read; such models are compiled anew. */
+export const MANIFEST_FORMAT = 2;
+
 /** What the store knows of one compiled model; written last, so that it never points at missing chunks. */
 export const manifest = z.object({
-  formatVersion: z.literal(1),
+  formatVersion: z.literal(MANIFEST_FORMAT),
   key: z.string(),
   /** The checkpoint's name when it was compiled, for people. */
   name: z.string(),
@@ -84,6 +87,8 @@ export const manifest = z.object({
   /** Bytes of all shards. */
   sizeBytes: size,
   chunkBytes: z.int().min(1),
+  /** SHA-256 of every chunk, by its place (`chunkPlace`). */
+  chunkSha256: z.record(z.string(), z.string().regex(/^[0-9a-f]{64}$/)),
   /** Milliseconds since 1970. */
   createdAt: z.number(),
   model: compiledModel,

@@ -1,26 +1,20 @@
 import { GenerationError } from '../../../protocol/errors.ts';
 import type { CompiledComponent, CompiledModel, WeightSink } from '../../compiler/model.ts';
+import type { CompiledInfo } from '../../shared/engine.ts';
+import { ChunkedSink, chunkPlace } from './chunked-sink.ts';
 import { type KeyValueStore, openKeyValueStore } from './key-value-store.ts';
-import { ifUnlocked } from './locks.ts';
+import { holdShared, ifUnlocked } from './locks.ts';
 import {
   CHUNK_BYTES,
   chunkSizes,
+  MANIFEST_FORMAT,
   type Manifest,
   manifest,
   type SourceFingerprint,
   sourceFingerprint,
 } from './manifest.ts';
-
-/** One compiled model in the store, as the page's cache view shows it. */
-export interface StoredModel {
-  readonly key: string;
-  readonly name: string;
-  readonly precision: CompiledComponent['precision'];
-  readonly sizeBytes: number;
-  readonly createdAt: number;
-  /** Milliseconds since 1970. */
-  readonly lastUsedAt: number;
-}
+import { sha256Bytes } from './sha256.ts';
+import { browserStorageUse, makeRoom, type StorageUse } from './storage-room.ts';
 
 /** A model being written: `finish` makes it exist, `discard` leaves nothing behind. */
 export interface ModelWriter {
@@ -29,41 +23,66 @@ export interface ModelWriter {
   discard(): Promise<void>;
 }
 
+export interface VerifyOptions {
+  /** 0 to 1. */
+  readonly onProgress?: (done: number) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** Compiled models, kept over restarts. */
 export interface ModelStore {
   readonly isPersistent: boolean;
   /** The manifest of a whole model, or null; a model with a missing chunk is deleted and counts as absent. */
   read(key: string): Promise<Manifest | null>;
+  /**
+   * Whether every byte is what was written; a damaged model is deleted. Hashes each model once in the
+   * store's life: a tab that reads the same bytes again need not check them again.
+   */
+  verify(stored: Manifest, options?: VerifyOptions): Promise<boolean>;
   /** The shards of one component, in order; bytes stay on the disk until they are read. */
   shards(stored: Manifest, component: CompiledComponent): Promise<Blob[]>;
+  /** Deletes models unused for longest until `bytes` fit; rejects with `storage-full` and figures. */
+  makeRoom(what: string, bytes: number): Promise<void>;
   write(key: string): ModelWriter;
-  list(): Promise<StoredModel[]>;
+  /** Keeps a model from being deleted by any tab until the returned function is called. */
+  use(key: string): Promise<() => void>;
+  list(): Promise<CompiledInfo[]>;
+  /** Deletes a model; rejects with `busy` while a tab uses it. */
   delete(key: string): Promise<void>;
   /** Remembers when a model was last loaded. */
   touch(key: string): Promise<void>;
   readFingerprint(source: string): Promise<SourceFingerprint | null>;
   writeFingerprint(source: string, fingerprint: SourceFingerprint): Promise<void>;
-  /** Removes chunks that no manifest knows: what a killed tab left. */
+  /** Removes what no manifest knows, as a killed tab leaves it, and models of an older format. */
   removeOrphans(): Promise<number>;
   close(): void;
+}
+
+export interface ModelStoreOptions {
+  /** Smaller in tests alone. */
+  readonly chunkBytes?: number;
+  readonly storageUse?: () => Promise<StorageUse | null>;
 }
 
 const manifestKey = (key: string) => `manifest:${key}`;
 const usedKey = (key: string) => `used:${key}`;
 const fingerprintKey = (source: string) => `source:${source}`;
-const chunkKey = (key: string, component: string, shard: number, index: number) =>
-  `chunk:${key}:${component}:${shard}:${index}`;
+const chunkKey = (key: string, place: string) => `chunk:${key}:${place}`;
 
 /** The lock that a tab holds while it writes a model. */
 export const writeLock = (key: string) => `easel-compile:${key}`;
+/** The lock that tabs share while they use a model. */
+const useLock = (key: string) => `easel-use:${key}`;
+
+/** Chunks hashed at once; each is in memory meanwhile. */
+const VERIFY_AT_ONCE = 2;
 
 function componentChunks(key: string, component: CompiledComponent, chunkBytes: number) {
   return component.shardSizes.flatMap((shardBytes, shard) =>
-    chunkSizes(shardBytes, chunkBytes).map((sizeBytes, index) => ({
-      key: chunkKey(key, component.name, shard, index),
-      shard,
-      sizeBytes,
-    })),
+    chunkSizes(shardBytes, chunkBytes).map((sizeBytes, index) => {
+      const place = chunkPlace(component.name, shard, index);
+      return { key: chunkKey(key, place), place, shard, sizeBytes };
+    }),
   );
 }
 
@@ -71,11 +90,15 @@ export async function openModelStore(): Promise<ModelStore> {
   return createModelStore(await openKeyValueStore('easel-models'));
 }
 
-/** The store over any key-value store; `chunkBytes` is smaller in tests alone. */
+/** The store over any key-value store. */
 export function createModelStore(
   entries: KeyValueStore,
-  { chunkBytes = CHUNK_BYTES }: { chunkBytes?: number } = {},
+  { chunkBytes = CHUNK_BYTES, storageUse = browserStorageUse }: ModelStoreOptions = {},
 ): ModelStore {
+  const verified = new Set<string>();
+  /** How often this tab uses a model: locks are missing on plain-http pages. */
+  const uses = new Map<string, number>();
+
   async function readManifest(key: string): Promise<Manifest | null> {
     const parsed = manifest.safeParse(await entries.get(manifestKey(key)));
     return parsed.success ? parsed.data : null;
@@ -95,11 +118,83 @@ export function createModelStore(
   }
 
   async function remove(key: string): Promise<void> {
+    verified.delete(key);
     // The manifest first: from then on the model does not exist, even if the rest is cut short.
     await entries.delete([manifestKey(key)]);
     const prefix = `chunk:${key}:`;
     const rest = (await entries.keys()).filter((entry) => entry.startsWith(prefix));
     await entries.delete([...rest, usedKey(key)]);
+  }
+
+  /** Removes a model that no tab uses; false when one does. */
+  async function removeUnused(key: string): Promise<boolean> {
+    if (uses.has(key)) return false;
+    return ifUnlocked(useLock(key), () => remove(key));
+  }
+
+  async function list(): Promise<CompiledInfo[]> {
+    const found: CompiledInfo[] = [];
+    for (const name of await entries.keys()) {
+      if (!name.startsWith('manifest:')) continue;
+      const stored = await readManifest(name.slice('manifest:'.length));
+      if (!stored) continue;
+      const { key, sizeBytes, createdAt, model } = stored;
+      const used = await entries.get(usedKey(key));
+      found.push({
+        ...{ key, name: stored.name, sizeBytes, createdAt },
+        family: model.description.family,
+        precision: model.components.find((part) => part.name === 'unet')?.precision ?? 'fp32',
+        lastUsedAt: typeof used === 'number' ? used : createdAt,
+        isInUse: uses.has(key),
+      });
+    }
+    return found.sort((a, b) => b.lastUsedAt - a.lastUsedAt);
+  }
+
+  async function evictOne(except?: string): Promise<boolean> {
+    for (const { key, name } of (await list()).reverse()) {
+      if (key === except || !(await removeUnused(key))) continue;
+      console.info(`The compiled ${name} made room: it was unused for longest.`);
+      return true;
+    }
+    return false;
+  }
+
+  /** Stores a chunk; where the browser is full after all, models unused for longest make room. */
+  async function setChunk(key: string, place: string, chunk: Blob): Promise<void> {
+    for (;;) {
+      try {
+        return await entries.set(chunkKey(key, place), chunk);
+      } catch (error) {
+        const isFull = error instanceof GenerationError && error.code === 'storage-full';
+        if (!isFull || !(await evictOne(key))) throw error;
+      }
+    }
+  }
+
+  async function isWhole(stored: Manifest, options: VerifyOptions): Promise<boolean> {
+    const { onProgress = () => {}, signal } = options;
+    const chunks = stored.model.components.flatMap((component) =>
+      componentChunks(stored.key, component, stored.chunkBytes),
+    );
+    let next = 0;
+    let doneBytes = 0;
+    let isGood = true;
+    const work = async () => {
+      for (let chunk = chunks[next++]; chunk && isGood; chunk = chunks[next++]) {
+        signal?.throwIfAborted();
+        const value = await entries.get(chunk.key);
+        const bytes = value instanceof Blob ? await readBlob(value) : null;
+        if (!bytes || (await sha256Bytes(bytes)) !== stored.chunkSha256[chunk.place]) {
+          isGood = false;
+          return;
+        }
+        doneBytes += chunk.sizeBytes;
+        onProgress(doneBytes / stored.sizeBytes);
+      }
+    };
+    await Promise.all(Array.from({ length: VERIFY_AT_ONCE }, work));
+    return isGood;
   }
 
   return {
@@ -114,6 +209,15 @@ export function createModelStore(
       }
       return stored;
     },
+    async verify(stored, options = {}) {
+      if (verified.has(stored.key)) return true;
+      if (await isWhole(stored, options)) {
+        verified.add(stored.key);
+        return true;
+      }
+      await remove(stored.key);
+      return false;
+    },
     async shards(stored, component) {
       const shards = await readChunks(stored, component);
       if (!shards) {
@@ -125,49 +229,54 @@ export function createModelStore(
       }
       return shards.map((chunks) => new Blob(chunks));
     },
+    makeRoom: (what, bytes) => makeRoom({ what, bytes, storageUse, evictOne: () => evictOne() }),
     write(key) {
-      const sink = new ChunkedSink(entries, key, chunkBytes);
+      const store = (place: string, chunk: Blob) => setChunk(key, place, chunk);
+      const sink = new ChunkedSink({ chunkBytes, store });
       return {
         sink,
         async finish(model, { name, sha256 }) {
           await sink.flush();
           const written: Manifest = {
-            formatVersion: 1,
+            formatVersion: MANIFEST_FORMAT,
             key,
             name,
             sha256,
             sizeBytes: sink.sizeBytes,
             chunkBytes,
+            chunkSha256: sink.hashes,
             createdAt: Date.now(),
             model,
           };
           await entries.set(usedKey(key), written.createdAt);
           await entries.set(manifestKey(key), written, { durable: true });
+          verified.add(key);
           return written;
         },
         discard: () => remove(key),
       };
     },
-    async list() {
-      const names = await entries.keys();
-      const found: StoredModel[] = [];
-      for (const name of names) {
-        if (!name.startsWith('manifest:')) continue;
-        const stored = await readManifest(name.slice('manifest:'.length));
-        if (!stored) continue;
-        const used = await entries.get(usedKey(stored.key));
-        found.push({
-          key: stored.key,
-          name: stored.name,
-          precision: stored.model.components[0]?.precision ?? 'fp32',
-          sizeBytes: stored.sizeBytes,
-          createdAt: stored.createdAt,
-          lastUsedAt: typeof used === 'number' ? used : stored.createdAt,
-        });
-      }
-      return found;
+    async use(key) {
+      const release = await holdShared(useLock(key));
+      uses.set(key, (uses.get(key) ?? 0) + 1);
+      let isHeld = true;
+      return () => {
+        if (!isHeld) return;
+        isHeld = false;
+        const left = (uses.get(key) ?? 1) - 1;
+        if (left > 0) uses.set(key, left);
+        else uses.delete(key);
+        release();
+      };
     },
-    delete: remove,
+    list,
+    async delete(key) {
+      if (await removeUnused(key)) return;
+      throw new GenerationError(
+        'busy',
+        'This compiled model is in use. Unload it, or close the tab that works with it, and delete it then.',
+      );
+    },
     touch: (key) => entries.set(usedKey(key), Date.now()),
     async readFingerprint(source) {
       const parsed = sourceFingerprint.safeParse(await entries.get(fingerprintKey(source)));
@@ -176,21 +285,25 @@ export function createModelStore(
     writeFingerprint: (source, fingerprint) => entries.set(fingerprintKey(source), fingerprint),
     async removeOrphans() {
       const names = await entries.keys();
-      const whole = new Set(
-        names.filter((name) => name.startsWith('manifest:')).map((name) => name.slice(9)),
-      );
+      const kept = new Set<string>();
+      for (const name of names) {
+        if (!name.startsWith('manifest:')) continue;
+        if (isReadable(await entries.get(name))) kept.add(name.slice('manifest:'.length));
+      }
       const orphans = new Map<string, string[]>();
       for (const name of names) {
-        const [kind, key = ''] = name.split(':');
-        if (kind !== 'chunk' || whole.has(key)) continue;
+        const [kind = '', key = ''] = name.split(':');
+        if (!['manifest', 'chunk', 'used'].includes(kind) || kept.has(key)) continue;
         orphans.set(key, [...(orphans.get(key) ?? []), name]);
       }
       let removed = 0;
-      for (const [key, chunks] of orphans) {
+      for (const [key, unwanted] of orphans) {
         // Another tab may be writing this very model.
         await ifUnlocked(writeLock(key), async () => {
-          await entries.delete(chunks);
-          removed += chunks.length;
+          // It may also have finished since the list was made.
+          if (await readManifest(key)) return;
+          await entries.delete(unwanted);
+          removed += unwanted.length;
         });
       }
       return removed;
@@ -199,59 +312,19 @@ export function createModelStore(
   };
 }
 
-/** Cuts what the compiler writes into chunks; one chunk is in memory at a time. */
-class ChunkedSink implements WeightSink {
-  sizeBytes = 0;
-  readonly #entries: KeyValueStore;
-  readonly #key: string;
-  readonly #chunkBytes: number;
-  #component = '';
-  #shard = 0;
-  #index = 0;
-  #buffer = new Uint8Array(0);
-  #used = 0;
+/** True for a manifest of ours, and for one of a newer page, which is not ours to delete. */
+function isReadable(value: unknown): boolean {
+  if (manifest.safeParse(value).success) return true;
+  const version = (value as { formatVersion?: unknown } | null | undefined)?.formatVersion;
+  return typeof version === 'number' && version > MANIFEST_FORMAT;
+}
 
-  constructor(entries: KeyValueStore, key: string, chunkBytes: number) {
-    this.#entries = entries;
-    this.#key = key;
-    this.#chunkBytes = chunkBytes;
-  }
-
-  async beginShard(component: string, shard: number): Promise<void> {
-    await this.flush();
-    this.#component = component;
-    this.#shard = shard;
-    this.#index = 0;
-  }
-
-  async write(bytes: Uint8Array): Promise<void> {
-    for (let offset = 0; offset < bytes.length; ) {
-      if (this.#used === this.#chunkBytes) await this.flush();
-      const taken = Math.min(bytes.length - offset, this.#chunkBytes - this.#used);
-      this.#reserve(this.#used + taken);
-      this.#buffer.set(bytes.subarray(offset, offset + taken), this.#used);
-      this.#used += taken;
-      offset += taken;
-    }
-    this.sizeBytes += bytes.length;
-  }
-
-  /** Stores the chunk at hand; does nothing when it is empty. */
-  async flush(): Promise<void> {
-    if (this.#used === 0) return;
-    const key = chunkKey(this.#key, this.#component, this.#shard, this.#index);
-    // A Blob's bytes leave the JavaScript heap once they are stored.
-    await this.#entries.set(key, new Blob([this.#buffer.subarray(0, this.#used)]));
-    this.#index += 1;
-    this.#used = 0;
-  }
-
-  /** Doubles up to the chunk size: small components need no 64 MiB. */
-  #reserve(bytes: number): void {
-    if (this.#buffer.length >= bytes) return;
-    const size = Math.min(this.#chunkBytes, Math.max(bytes, 2 * this.#buffer.length, 2 ** 20));
-    const larger = new Uint8Array(size);
-    larger.set(this.#buffer.subarray(0, this.#used));
-    this.#buffer = larger;
+/** A Blob's bytes, or null where the disk does not give them. */
+async function readBlob(blob: Blob): Promise<Uint8Array<ArrayBuffer> | null> {
+  try {
+    return new Uint8Array(await blob.arrayBuffer());
+  } catch (error) {
+    console.warn('A stored piece of a model cannot be read.', error);
+    return null;
   }
 }

@@ -67,6 +67,17 @@ export function createSha256(): Sha256 {
   return { update, digest };
 }
 
+/** SHA-256 of bytes that are all there, in hex: by the browser's own code where the page may use it. */
+export async function sha256Bytes(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  if (globalThis.crypto?.subtle) {
+    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+    return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  }
+  const hash = createSha256();
+  hash.update(bytes);
+  return hash.digest();
+}
+
 /** SHA-256 of a text's UTF-8 bytes, in hex. */
 export function sha256Text(text: string): string {
   const hash = createSha256();

@@ -1,0 +1,54 @@
+import { GenerationError } from '../../../protocol/errors.ts';
+
+/** The browser's storage of this origin, in bytes; compiled models and the gallery share it. */
+export interface StorageUse {
+  readonly usedBytes: number;
+  readonly quotaBytes: number;
+}
+
+/** Asks the browser; null where it does not say (plain-http pages). */
+export async function browserStorageUse(): Promise<StorageUse | null> {
+  const estimate = await globalThis.navigator?.storage?.estimate?.().catch(() => null);
+  if (!estimate?.quota || estimate.usage === undefined) return null;
+  return { usedBytes: estimate.usage, quotaBytes: estimate.quota };
+}
+
+/** Room that stays free beside a new model: the database's own, pictures, and the estimate's error. */
+const MARGIN_BYTES = 500e6;
+
+/** Free bytes without which a model of `bytes` is not begun; a small one needs a small margin. */
+export function neededRoom(bytes: number): number {
+  return 1.05 * bytes + Math.min(MARGIN_BYTES, bytes);
+}
+
+export interface MakeRoomOptions {
+  /** The model's name. */
+  readonly what: string;
+  readonly bytes: number;
+  readonly storageUse: () => Promise<StorageUse | null>;
+  /** Deletes the model unused for longest; false when none may go. */
+  readonly evictOne: () => Promise<boolean>;
+}
+
+/**
+ * Sees to it that a model fits before its first byte is written, and deletes those unused for longest
+ * where it does not. Rejects with `storage-full` and the figures when it cannot.
+ */
+export async function makeRoom(options: MakeRoomOptions): Promise<void> {
+  const { what, bytes, storageUse, evictOne } = options;
+  for (;;) {
+    const use = await storageUse();
+    if (!use) return;
+    const free = use.quotaBytes - use.usedBytes;
+    if (free >= neededRoom(bytes)) return;
+    if (await evictOne()) continue;
+    throw new GenerationError(
+      'storage-full',
+      `${what} takes ${gigabytes(bytes)} when compiled and needs ${gigabytes(neededRoom(bytes))} of free browser storage, but ${gigabytes(Math.max(0, free))} of ${gigabytes(use.quotaBytes)} are free. Delete compiled models or pictures that are not needed, or free disk space, and try again; nothing was changed.`,
+    );
+  }
+}
+
+function gigabytes(bytes: number): string {
+  return bytes < 1e8 ? `${Math.ceil(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
+}
