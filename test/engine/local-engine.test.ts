@@ -219,6 +219,45 @@ describe('compiled models', () => {
   });
 });
 
+describe('what is compiled', () => {
+  test('and damaged since is compiled anew, gives the same picture, and it is said', async () => {
+    const entries = createMemoryStore();
+    const first = await start({ entries }).generate({ seed: 5 });
+    const keys = await entries.keys();
+    const chunk = keys.find((key) => key.startsWith('chunk:') && key.includes(':unet:'))!;
+    const bytes = new Uint8Array(await ((await entries.get(chunk)) as Blob).arrayBuffer());
+    bytes.fill(0, 0, 1000);
+    await entries.set(chunk, new Blob([bytes]));
+    const { generate } = start({ entries });
+    const second = await generate({ seed: 5 });
+    expect(second.images[0]!.bytes).toEqual(first.images[0]!.bytes);
+    expect(second.summary.notes).toEqual([
+      "The compiled sd15-tiny was damaged in the browser's storage; it was compiled anew.",
+    ]);
+    expect((await generate({ seed: 5 })).summary.notes).toEqual([]);
+  });
+
+  test('is listed, deleted while in use, and made again by the next job', async () => {
+    const { engine, generate, statuses } = start();
+    expect(await engine.listCompiled()).toEqual([]);
+    await generate();
+    const [only] = await engine.listCompiled();
+    expect(only).toMatchObject({
+      name: 'sd15-tiny',
+      family: 'sd1',
+      precision: 'fp32',
+      isInUse: true,
+    });
+    expect(only!.sizeBytes).toBeGreaterThan(1e5);
+    await engine.deleteCompiled(only!.key);
+    expect(await engine.listCompiled()).toEqual([]);
+    expect(statuses.at(-1)).toMatchObject({ checkpoint: null });
+    await generate();
+    await engine.deleteAllCompiled();
+    expect(await engine.listCompiled()).toEqual([]);
+  });
+});
+
 describe('the checkpoint in memory', () => {
   test('is loaded at start where one is named, and leaves when told to', async () => {
     const { engine, statuses } = start({ config: { checkpoint: 'sd15-tiny' } });

@@ -113,7 +113,9 @@ describe('the store of compiled models', () => {
     const writer = createModelStore(failing, { chunkBytes: CHUNK }).write('k');
     await writer.sink.beginShard('unet', 0);
     await writer.sink.write(SHARDS[0]!);
-    await expect(writer.finish(COMPILED_MODEL, { name: 'x', sha256: '' })).rejects.toThrow('no room');
+    await expect(writer.finish(COMPILED_MODEL, { name: 'x', sha256: '' })).rejects.toThrow(
+      'no room',
+    );
     await writer.discard();
     expect(await entries.keys()).toEqual([]);
   });
