@@ -1,9 +1,7 @@
 """Captions as people type prompts: a name, perhaps a colour, a style, a background, and words that say nothing about the picture."""
 
-STYLES = {
-    "flat": ("flat", "flat icon", "flat design", "flat illustration", "vector art", "cartoon", "2d"),
-    "solid": ("3d", "3d", "3d render", "3d icon", "glossy 3d"),
-}
+# The pictures have one style, so these words name it or do no harm.
+STYLES = ("flat", "flat", "flat icon", "flat design", "vector art", "cartoon", "2d", "3d", "3d", "3d render", "3d icon")
 
 # Words that prompts carry whatever they ask for. They appear with every picture, so the model learns to pass over them.
 QUALITY = (
@@ -43,7 +41,7 @@ def empty(rng):
     return ", ".join(rng.sample(words, rng.randint(1, min(8, len(words)))))
 
 
-def caption(thing, style, colour, painted, ground, rng):
+def caption(thing, colour, painted, ground, rng):
     """One caption of a picture.
 
     `colour` is the word for its main colour or None, `painted` says that this is not the thing's own colour (then the word
@@ -63,8 +61,8 @@ def caption(thing, style, colour, painted, ground, rng):
             parts.append(f"{ground} background")
     elif rng.random() < 0.12:
         parts.append(rng.choice(("white background", "simple background", "on a white background", "plain background")))
-    if rng.random() < (0.45 if style == "flat" else 1.0):
-        parts.append(rng.choice(STYLES[style]))
+    if rng.random() < 0.45:
+        parts.append(rng.choice(STYLES))
     while rng.random() < 0.22:
         parts.append(rng.choice(QUALITY))
     rng.shuffle(parts)

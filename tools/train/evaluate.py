@@ -1,7 +1,7 @@
-"""Measures an exported model on 200 prompts that no caption of the training is, and draws the contact sheet.
+"""Measures an exported model on 200 prompts worded as no caption of the training is, and draws the contact sheet.
 
 * PSNR: the autoencoder on icons it has never seen, 512x512 on white.
-* Naming: the nearest neighbours of a generated picture among renderings of every name (flat and 3D, mirrored, two sizes,
+* Naming: the nearest neighbours of a generated picture among renderings of every name (mirrored, two sizes,
   recoloured), in a space of blurred colour and edges at 32x32; right when the name asked for is among the five nearest
   names. The same measure on real icons, moved and shrunk and passed through the autoencoder, is printed as its ceiling.
 * Colour: the commonest colour word over the picture's foreground is the word asked for.
@@ -20,8 +20,8 @@ from sample import Model, sheet
 from vae import Batches, psnr
 
 SUFFIXES = (
-    "", ", flat, masterpiece, best quality", " icon, high quality, centered", ", a lovely flat emoji", " in flat style", ", 3d",
-    " on a plain white background, best quality", ", simple drawing, sharp", ", 3d render, best quality, detailed",
+    " drawn simply", ", flat style, masterpiece, best quality", " icon, high quality, centered", ", a lovely flat emoji", " in flat style",
+    " as a 3d emoji", " on a plain white background, best quality", ", simple drawing, sharp", ", rendered in 3d, best quality, detailed",
 )
 NEGATIVE = "lowres, bad anatomy, worst quality, blurry, watermark"
 GRID = 32
@@ -37,9 +37,8 @@ def prompts_of(things, rng):
     for number in chosen[120:]:
         ground = rng.choice(sorted(data.GROUNDS))
         listed.append({"prompt": f"{things[number].name} icon, {ground} background, best quality", "thing": number, "colour": None})
-    paintable = [number for number, thing in enumerate(things) if thing.paint]
-    for number in rng.sample(paintable, 60):
-        colour = rng.choice(sorted(data.PAINTS))
+    pairs = [(number, colour) for number, thing in enumerate(things) if thing.paint for colour in sorted(data.PAINTS)]
+    for number, colour in rng.sample(pairs, 60):
         listed.append({"prompt": f"a {colour} {things[number].name}, best quality, {rng.choice(('centered', 'minimal', 'sharp'))}", "thing": number, "colour": colour})
     return listed
 
@@ -63,17 +62,14 @@ def references(things, pixels, rows):
     """Features of the renderings of every name, and the thing of each."""
     found, owners = [], []
     for number, thing in enumerate(things):
-        for style in ("flat", "solid"):
-            if (thing.icon, style) not in rows:
-                continue
-            rgba = pixels[rows[thing.icon, style]]
-            shapes = [rgba, data.place(rgba, 0.85)]
-            if thing.paint and style == "flat":
-                shapes += [data.repaint(rgba[::4, ::4], target) for target in data.PAINTS.values()]
-            for shape in shapes:
-                flat = data.over(shape)
-                found += [flat, flat[:, ::-1]]
-                owners += [number] * 2
+        rgba = pixels[rows[thing.icon, "flat"]]
+        shapes = [rgba, data.place(rgba, 0.85)]
+        if thing.paint:
+            shapes += [data.repaint(rgba[::4, ::4], target) for target in data.PAINTS.values()]
+        for shape in shapes:
+            flat = data.over(shape)
+            found += [flat, flat[:, ::-1]]
+            owners += [number] * 2
     return features(found), np.array(owners)
 
 

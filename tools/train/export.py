@@ -6,6 +6,7 @@ import shutil
 
 import torch
 from diffusers import AutoencoderKL, __version__
+from safetensors.torch import load_file, save_file
 
 from unet import create_models
 
@@ -28,9 +29,15 @@ def write_json(value, *path):
         file.write(json.dumps(value, indent=2) + "\n")
 
 
+def with_usual_names(path):
+    """Puts "text_model." before the names, where every published text encoder has it and transformers 5 has not."""
+    tensors = {name if name.startswith("text_model.") else f"text_model.{name}": value for name, value in load_file(path).items()}
+    save_file(tensors, path, {"format": "pt"})
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", required=True, help="folder of unet.pt and vae-final/")
+    parser.add_argument("--out", required=True, help="folder of unet.pt and vae-final/, or vae-decoder/ where its decoder was trained further")
     parser.add_argument("--tokenizer", required=True)
     parser.add_argument("--to", required=True)
     parser.add_argument("--checkpoint", default="unet.pt")
@@ -44,7 +51,10 @@ def main():
     # Plain memory order: safetensors holds no other.
     unet.to(memory_format=torch.contiguous_format).half().save_pretrained(os.path.join(draft, "unet"))
     text.half().save_pretrained(os.path.join(draft, "text_encoder"))
-    vae = AutoencoderKL.from_pretrained(os.path.join(args.out, "vae-final"))
+    with_usual_names(os.path.join(draft, "text_encoder", "model.safetensors"))
+    sharper = os.path.join(args.out, "vae-decoder")
+    vae = AutoencoderKL.from_pretrained(sharper if os.path.exists(sharper) else os.path.join(args.out, "vae-final"))
+    vae.register_to_config(_name_or_path="easel-tiny")
     vae.half().save_pretrained(os.path.join(draft, "vae"))
     shutil.copytree(args.tokenizer, os.path.join(draft, "tokenizer"), copy_function=shutil.copyfile)
     write_json(SCHEDULER, draft, "scheduler", "scheduler_config.json")

@@ -35,22 +35,18 @@ def variants(things, rows, pixels, rng):
     """Yields (rgb uint8, facts) for every picture of the main set, at 512x512."""
     white = (255, 255, 255)
     for number, thing in enumerate(things):
-        for style in ("flat", "solid"):
-            if (thing.icon, style) not in rows:
-                continue
-            rgba = pixels[rows[thing.icon, style]]
-            facts = {"thing": number, "style": style, "colour": data.own_colour(rgba), "painted": False, "ground": None}
-            yield data.over(rgba), {**facts, "group": style}
-            if style == "flat":
-                yield data.over(rgba)[:, ::-1], {**facts, "group": "flat-moved"}
-                moved = data.place(rgba, rng.uniform(0.75, 0.95), rng.randint(-32, 32), rng.randint(-32, 32))
-                yield data.over(moved), {**facts, "group": "flat-moved"}
-                for ground in rng.sample(sorted(data.GROUNDS), 2):
-                    yield data.over(rgba, data.GROUNDS[ground]), {**facts, "ground": ground, "group": "ground"}
-            if thing.paint and style == "flat":
-                for word, target in data.PAINTS.items():
-                    if word != facts["colour"]:
-                        yield data.over(data.repaint(rgba, target), white), {**facts, "colour": word, "painted": True, "group": "painted"}
+        rgba = pixels[rows[thing.icon, "flat"]]
+        facts = {"thing": number, "colour": data.own_colour(rgba), "painted": False, "ground": None}
+        yield data.over(rgba), {**facts, "group": "plain"}
+        yield data.over(rgba)[:, ::-1], {**facts, "group": "moved"}
+        moved = data.place(rgba, rng.uniform(0.75, 0.95), rng.randint(-32, 32), rng.randint(-32, 32))
+        yield data.over(moved), {**facts, "group": "moved"}
+        for ground in rng.sample(sorted(data.GROUNDS), 2):
+            yield data.over(rgba, data.GROUNDS[ground]), {**facts, "ground": ground, "group": "ground"}
+        if thing.paint:
+            for word, target in data.PAINTS.items():
+                if word != facts["colour"]:
+                    yield data.over(data.repaint(rgba, target), white), {**facts, "colour": word, "painted": True, "group": "painted"}
 
 
 def main():

@@ -22,7 +22,7 @@ from muon import Muon
 
 CONTEXT = 77
 WIDTH = 192  # of the text encoder and of the UNet's context
-GROUPS = {"flat": 0.52, "flat-moved": 0.08, "solid": 0.13, "painted": 0.17, "ground": 0.10}
+GROUPS = {"plain": 0.66, "moved": 0.04, "painted": 0.22, "ground": 0.08}  # shares of the kinds of picture
 EMPTY = 0.11  # share of captions that ask for nothing, for classifier-free guidance
 
 
@@ -58,8 +58,8 @@ class Batches:
         self.things = data.read_names()
         self.tokenizer, self.rng = tokenizer, random.Random(seed)
         self.groups = {name: [i for i, fact in enumerate(self.facts) if fact["group"] == name] for name in GROUPS}
-        self.first = {fact["thing"]: row for row, fact in enumerate(self.facts) if fact["group"] == "flat"}
-        self.own = {fact["thing"]: fact["colour"] for fact in self.facts if fact["group"] == "flat"}
+        self.first = {fact["thing"]: row for row, fact in enumerate(self.facts) if fact["group"] == "plain"}
+        self.own = {fact["thing"]: fact["colour"] for fact in self.facts if fact["group"] == "plain"}
 
     def draw(self, count):
         """Latents (count, 16, h, w) as float32 and their captions."""
@@ -71,11 +71,11 @@ class Batches:
             facts = [self.facts[i] for i in chosen]
         else:
             chosen = rng.choices(range(len(self.things)), k=count if kind < 0.965 else count // 2)
-            facts = [{"thing": i, "style": "flat", "colour": self.own[i], "painted": False, "ground": None} for i in chosen]
+            facts = [{"thing": i, "colour": self.own[i], "painted": False, "ground": None} for i in chosen]
             picked = self.small[chosen] if kind < 0.965 else self.on_canvas(chosen, rng.randrange(3))
         texts = [
             captions.empty(rng) if rng.random() < EMPTY
-            else captions.caption(self.things[f["thing"]], f["style"], f["colour"], f["painted"], f["ground"], rng)
+            else captions.caption(self.things[f["thing"]], f["colour"], f["painted"], f["ground"], rng)
             for f in facts
         ]
         return torch.from_numpy(picked).float(), texts
@@ -97,7 +97,7 @@ def main():
     parser.add_argument("--out", required=True, help="folder of latents.npz; the checkpoint unet.pt goes there")
     parser.add_argument("--tokenizer", required=True)
     parser.add_argument("--minutes", type=float, required=True, help="whole time of the run, earlier starts included")
-    parser.add_argument("--batch", type=int, default=48)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=0.006)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--checkpoint", default="unet.pt")

@@ -242,7 +242,7 @@ def main():
     parser.add_argument("--inner-minutes", type=float, default=8)
     parser.add_argument("--minutes", type=float, default=26)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--decoder-only", action="store_true", help="train out/vae's decoder further; its latents stay valid")
+    parser.add_argument("--decoder-only", action="store_true", help="train the decoder of out/vae-final further; its latents stay valid")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -258,7 +258,7 @@ def main():
         average.save_pretrained(result)
 
     if args.decoder_only:
-        vae = AutoencoderKL.from_pretrained(os.path.join(args.out, "vae")).to(args.device, memory_format=torch.channels_last)
+        vae = AutoencoderKL.from_pretrained(os.path.join(args.out, "vae-final")).to(args.device, memory_format=torch.channels_last)
         trained = list(vae.decoder.parameters()) + list(vae.post_quant_conv.parameters())
         average = train(vae, trained, batches, args, minutes=args.minutes, side=512, count=2 * scale, rate=1e-3, learn_encoder=False, on_save=save)
     else:
