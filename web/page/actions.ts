@@ -2,6 +2,7 @@ import { batch } from '@preact/signals';
 import { isAbortError, serializeError } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { Engine, GeneratedImage } from '../shared/engine.ts';
+import { keepStorage } from './compiled-models.ts';
 import { type FormValues, toGenerationParams } from './form.ts';
 import { keepPicture } from './gallery.ts';
 import type { GalleryStore } from './gallery-store.ts';
@@ -153,6 +154,7 @@ export async function chooseCheckpoint(context: ActionContext, name: string): Pr
   setFields(state, { checkpoint: name });
   state.checkpointProblem.value = null;
   if (name === '') return;
+  void keepStorage(state);
   try {
     await engine.loadCheckpoint(name);
   } catch (error) {

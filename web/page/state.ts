@@ -6,6 +6,7 @@ import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary } from '../../protocol/job.ts';
 import type { GenerationProgress, RelayStatus } from '../shared/engine.ts';
 import { type ApiJobsState, createApiJobsState } from './api-jobs.ts';
+import { type CompiledState, createCompiledState } from './compiled-models.ts';
 import type { FieldName, FieldProblems, FormValues } from './form.ts';
 import { createGalleryState, type GalleryState } from './gallery.ts';
 import type { FileProblem, InitPicture } from './init-picture.ts';
@@ -82,6 +83,7 @@ export interface AppState {
   readonly inspected: Signal<InspectedPicture | null>;
   readonly apiJobs: ApiJobsState;
   readonly gallery: GalleryState;
+  readonly compiled: CompiledState;
 
   readonly isRunning: ReadonlySignal<boolean>;
   readonly formValues: ReadonlySignal<FormValues>;
@@ -145,6 +147,7 @@ export function createAppState(initial: Settings = DEFAULT_SETTINGS): AppState {
     inspected: signal<InspectedPicture | null>(null),
     apiJobs: createApiJobsState(),
     gallery: createGalleryState(),
+    compiled: createCompiledState(),
     isRunning: computed(() => job.value !== null),
     formValues: values,
     settings: computed(() => ({

@@ -185,6 +185,19 @@ export const en = {
     storage: (used: string, quota: string) =>
       `Compiled models and the gallery take ${used} of the ${quota} that this browser allows.`,
   },
+  compiled: {
+    title: 'Compiled in this browser',
+    empty: 'Nothing yet. A checkpoint is compiled when it is first loaded.',
+    families: { sd1: 'Stable Diffusion 1', sd2: 'Stable Diffusion 2', sdxl: 'SDXL' },
+    lastUsed: (when: string) => `last used ${when}`,
+    remove: 'Delete',
+    removeAll: 'Delete all',
+    removeAllQuestion: 'They are compiled anew when they are next loaded. Delete all?',
+    keep: 'Keep them',
+    isKept: 'The browser keeps them until you delete them.',
+    mayGo: 'The browser may delete them when the disk is nearly full.',
+    ask: 'Ask it to keep them',
+  },
   gallery: {
     title: 'Gallery',
     emptyTitle: 'Nothing here yet',

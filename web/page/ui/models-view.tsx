@@ -1,8 +1,8 @@
-import { useEffect, useState } from 'preact/hooks';
 import type { CheckpointInfo } from '../../../protocol/catalog.ts';
 import { chooseCheckpoint, refreshModels } from '../actions.ts';
 import { formatBytes } from '../format.ts';
 import { t } from '../strings/strings.ts';
+import { CompiledPanel } from './compiled-panel.tsx';
 import { useApp } from './context.ts';
 import { ProblemNote } from './problem-note.tsx';
 import { ProgressPanel } from './progress-panel.tsx';
@@ -40,20 +40,6 @@ function CheckpointRow({ checkpoint }: { checkpoint: CheckpointInfo }) {
   );
 }
 
-/** How much of the browser's storage is taken; compiled models and the gallery share it. */
-function StorageLine() {
-  const [estimate, setEstimate] = useState<StorageEstimate | null>(null);
-  useEffect(() => {
-    navigator.storage?.estimate().then(setEstimate, () => setEstimate(null));
-  }, []);
-  if (estimate?.usage === undefined || !estimate.quota) return null;
-  return (
-    <p class="quiet">
-      {t.models.storage(formatBytes(estimate.usage), formatBytes(estimate.quota))}
-    </p>
-  );
-}
-
 /** What can be loaded, from where, and what is in memory. */
 export function ModelsView() {
   const app = useApp();
@@ -82,8 +68,8 @@ export function ModelsView() {
             <CheckpointRow key={checkpoint.name} checkpoint={checkpoint} />
           ))}
         </ul>
-        <StorageLine />
       </section>
+      <CompiledPanel />
     </main>
   );
 }
