@@ -1,8 +1,19 @@
 import { GenerationError } from '../../protocol/errors.ts';
-import { buildComponent, type ComponentConfig, componentConfig } from './component.ts';
+import {
+  activationDtype,
+  buildComponent,
+  type ComponentConfig,
+  componentConfig,
+} from './component.ts';
 import type { BuiltGraph, CompiledComponent, GraphShape } from './model.ts';
 import type { Provider } from './onnx/graph-builder.ts';
-import type { WeightSource, WeightSpec } from './weights.ts';
+import {
+  codesShape,
+  type PlacedTensor,
+  scalesName,
+  type WeightSource,
+  type WeightSpec,
+} from './weights.ts';
 
 export interface GraphOptions {
   /** Text encoders: 1 is the last layer, k the layer k - 1 before it, then the final norm. */
@@ -13,6 +24,8 @@ export interface GraphOptions {
   readonly pooled?: boolean;
   /** `webgpu` uses fused operators that only its provider has; `wasm` (the default) runs on both. */
   readonly provider?: Provider;
+  /** Largest tensor in bytes that the device binds to a shader; a larger token table is cut into pieces. */
+  readonly maxBindingBytes?: number;
 }
 
 /**
@@ -32,7 +45,13 @@ export interface GraphOptions {
 export function buildGraph(
   component: CompiledComponent,
   shape: GraphShape,
-  { clipSkip = 1, finalNorm = true, pooled = false, provider = 'wasm' }: GraphOptions = {},
+  {
+    clipSkip = 1,
+    finalNorm = true,
+    pooled = false,
+    provider = 'wasm',
+    maxBindingBytes = Number.POSITIVE_INFINITY,
+  }: GraphOptions = {},
 ): BuiltGraph {
   const config = componentConfig(component);
   checkShape(config, shape, clipSkip);
@@ -40,30 +59,46 @@ export function buildGraph(
   const graph = buildComponent(
     component.name,
     config,
-    component.precision,
+    activationDtype(component),
     shape,
     storedWeights(component, shardPaths),
-    { clipSkip, finalNorm, pooled, provider },
+    { clipSkip, finalNorm, pooled, provider, maxBindingBytes },
   );
   return { onnx: graph.encode(), shardPaths };
 }
 
 function storedWeights(component: CompiledComponent, shardPaths: readonly string[]): WeightSource {
-  return (spec: WeightSpec) => {
-    const entry = component.weights[spec.name];
+  const place = (name: string, shape: readonly number[]): PlacedTensor => {
+    const entry = component.weights[name];
     const location = entry && shardPaths[entry.shard];
     const isFloat = entry?.dtype === 'float32' || entry?.dtype === 'float16';
-    const sameShape = entry?.shape.join() === spec.storedShape.join();
+    const sameShape = entry?.shape.join() === shape.join();
     if (!entry || location === undefined || !isFloat || !sameShape) {
       throw new GenerationError(
         'invalid-model',
-        `The compiled ${component.name} does not hold the weight "${spec.name}" [${spec.storedShape.join(', ')}]. Delete it from the cache and load the model again.`,
+        `The compiled ${component.name} does not hold the weight "${name}" [${shape.join(', ')}]. Delete it from the cache and load the model again.`,
       );
     }
     const dtype = entry.dtype === 'float16' ? 'float16' : 'float32';
     return { dtype, location, offset: entry.offset, sizeBytes: entry.sizeBytes };
   };
+  return (spec: WeightSpec) => {
+    const entry = component.weights[spec.name];
+    const location = entry && shardPaths[entry.shard];
+    const bits = QUANTIZED_BITS.find(
+      (bits) => entry?.shape.join() === codesShape(spec.shape, bits).join(),
+    );
+    if (!spec.isLinear || entry?.dtype !== 'uint8' || location === undefined || !bits) {
+      return place(spec.name, spec.storedShape);
+    }
+    const blocks = (entry.shape[0] ?? 0) * (entry.shape[1] ?? 0);
+    const scales = place(scalesName(spec.name), [blocks]);
+    const { offset, sizeBytes } = entry;
+    return { dtype: 'uint8', location, offset, sizeBytes, bits, scales };
+  };
 }
+
+const QUANTIZED_BITS = [4, 8] as const;
 
 function checkShape(config: ComponentConfig, shape: GraphShape, clipSkip: number): void {
   const sizes =

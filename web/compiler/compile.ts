@@ -1,4 +1,3 @@
-import { GenerationError } from '../../protocol/errors.ts';
 import type { Checkpoint, CheckpointComponent } from './checkpoint.ts';
 import { componentPrecision, planWeights } from './component.ts';
 import {
@@ -19,9 +18,10 @@ import type {
   WeightSink,
 } from './model.ts';
 import { sizeOf } from './onnx/shapes.ts';
+import { BLOCK_SIZE, type QuantizedBits, quantizeBlocks } from './quantize.ts';
 import type { SourceTensor } from './safetensors.ts';
 import { ShardWriter } from './shard-writer.ts';
-import type { WeightSpec } from './weights.ts';
+import { codesShape, scalesName, type WeightSpec } from './weights.ts';
 
 /** Part of every cache key: raised whenever the same input would give other bytes. */
 export const COMPILER_VERSION = 2;
@@ -32,6 +32,11 @@ const PIECE_BYTES = 8 * MEBIBYTE;
 
 export interface CompileOptions {
   readonly precision: Precision;
+  /**
+   * What the weight-only precisions q8 and q4 compute with, and store everything in that is not the matrix
+   * of a linear layer; float32, the default, runs on every device. fp16 and fp32 say it themselves.
+   */
+  readonly activations?: TargetDtype;
   readonly sink: WeightSink;
   readonly onProgress?: (progress: CompileProgress) => void;
   readonly signal?: AbortSignal;
@@ -50,6 +55,7 @@ export async function compileCheckpoint(
   checkpoint: Checkpoint,
   {
     precision,
+    activations = 'float32',
     sink,
     onProgress = () => {},
     signal,
@@ -57,9 +63,6 @@ export async function compileCheckpoint(
     maxShardBytes = 512 * MEBIBYTE,
   }: CompileOptions,
 ): Promise<CompiledModel> {
-  if (precision === 'q8' || precision === 'q4') {
-    throw new GenerationError('unsupported', `The precision ${precision} is not known yet.`);
-  }
   const chosen = checkpoint.components.filter(({ name }) => names?.includes(name) ?? true);
   const plans = chosen.map((component) => ({ component, weights: placeSources(component) }));
   const totalBytes = plans
@@ -75,8 +78,15 @@ export async function compileCheckpoint(
       onProgress({ component: component.name, doneBytes, totalBytes });
     };
     report(0);
+    const narrow = stored === 'fp32' ? 'float32' : stored === 'fp16' ? 'float16' : activations;
     for (const { spec, sources } of weights) {
-      const to = stored === 'fp16' && !spec.keepFloat32 ? 'float16' : 'float32';
+      const [source] = sources;
+      const bits = bitsFor(spec, stored);
+      if (bits && source) {
+        await writeCodes(writer, { spec, source, bits, scaleDtype: narrow, report, signal });
+        continue;
+      }
+      const to = spec.keepFloat32 ? 'float32' : narrow;
       await writer.begin(spec.name, { dtype: to, shape: spec.storedShape });
       for (const source of sources) {
         for await (const piece of convertedPieces(source, spec, to, signal)) {
@@ -91,6 +101,64 @@ export async function compileCheckpoint(
     compiled.push({ name, config, precision: stored, shardSizes, weights: entries });
   }
   return { description: checkpoint.description, components: compiled };
+}
+
+/**
+ * Matrices below this many elements stay in floats: all of a model's together are a rounding error of its
+ * size, and among them are those that everything else depends on.
+ */
+const MIN_QUANTIZED_ELEMENTS = 64 * 64;
+
+/** Bits that a weight's codes have; null where it is stored in floats. */
+function bitsFor({ isLinear, shape }: WeightSpec, stored: Precision): QuantizedBits | null {
+  if (stored !== 'q8' && stored !== 'q4') return null;
+  const isLarge = sizeOf(shape) >= MIN_QUANTIZED_ELEMENTS;
+  if (!isLinear || !isLarge || (shape[1] ?? 0) % BLOCK_SIZE !== 0) return null;
+  return stored === 'q8' ? 8 : 4;
+}
+
+/**
+ * Writes the codes of a matrix as they are made and its scales after them. Rows are blocks one after
+ * another in the source too, so nothing is transposed and any run of whole blocks is a piece.
+ */
+async function writeCodes(
+  writer: ShardWriter,
+  {
+    spec,
+    source,
+    bits,
+    scaleDtype,
+    report,
+    signal,
+  }: {
+    spec: WeightSpec;
+    source: FloatTensor;
+    bits: QuantizedBits;
+    scaleDtype: TargetDtype;
+    report: (bytes: number) => void;
+    signal: AbortSignal | undefined;
+  },
+): Promise<void> {
+  const scales = new Float32Array(sizeOf(spec.shape) / BLOCK_SIZE);
+  await writer.begin(spec.name, { dtype: 'uint8', shape: codesShape(spec.shape, bits) });
+  let block = 0;
+  for await (const piece of convertedPieces(source, { layout: 'plain' }, 'float32', signal)) {
+    signal?.throwIfAborted();
+    const made = quantizeBlocks(new Float32Array(piece.bytes.buffer), bits);
+    if (!made.scales.every(Number.isFinite)) {
+      throw invalidModel(
+        source.file.path,
+        `tensor "${source.name}" holds values that are no finite numbers or too large for ${bits} bits. Choose the precision fp32.`,
+      );
+    }
+    scales.set(made.scales, block);
+    block += made.scales.length;
+    await writer.write(made.packed);
+    report(piece.sourceBytes);
+  }
+  await writer.begin(scalesName(spec.name), { dtype: scaleDtype, shape: [scales.length] });
+  const bytes = new Uint8Array(scales.buffer);
+  await writer.write(convertElements(bytes, 'F32', scaleDtype).bytes);
 }
 
 interface FloatTensor extends SourceTensor {
@@ -132,7 +200,7 @@ interface Piece {
 
 async function* convertedPieces(
   source: FloatTensor,
-  { layout }: WeightSpec,
+  { layout }: Pick<WeightSpec, 'layout'>,
   to: TargetDtype,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Piece> {

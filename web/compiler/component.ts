@@ -1,4 +1,5 @@
 import { GenerationError } from '../../protocol/errors.ts';
+import type { TargetDtype } from './convert.ts';
 import type { CompiledComponent, ComponentName, GraphShape, Precision } from './model.ts';
 import {
   type AutoencoderKlConfig,
@@ -18,6 +19,8 @@ export interface ComponentOptions {
   readonly finalNorm: boolean;
   readonly pooled: boolean;
   readonly provider: Provider;
+  /** Largest tensor that the device binds to a shader. */
+  readonly maxBindingBytes: number;
 }
 
 /** The configuration of a compiled component, by its tag. */
@@ -43,20 +46,25 @@ export function componentPrecision(name: ComponentName, precision: Precision): P
   return name === 'vae_encoder' || name === 'vae_decoder' ? 'fp32' : precision;
 }
 
+/** What a compiled component computes with between its layers: float16 where any weight is stored so. */
+export function activationDtype({ weights }: Pick<CompiledComponent, 'weights'>): TargetDtype {
+  const isHalf = Object.values(weights).some(({ dtype }) => dtype === 'float16');
+  return isHalf ? 'float16' : 'float32';
+}
+
 /** Builds the graph of one component; which builder follows from its name and configuration. */
 export function buildComponent(
   name: ComponentName,
   config: ComponentConfig,
-  precision: Precision,
+  dtype: TargetDtype,
   shape: GraphShape,
   weights: WeightSource,
-  { clipSkip, finalNorm, pooled, provider }: ComponentOptions,
+  { clipSkip, finalNorm, pooled, provider, maxBindingBytes }: ComponentOptions,
 ): GraphBuilder {
-  const dtype = precision === 'fp16' ? 'float16' : 'float32';
   const g = new GraphBuilder(name, { dtype, provider, weights });
   switch (config.type) {
     case 'clip-text':
-      buildClipText(g, config, { ...shape, clipSkip, finalNorm, pooled });
+      buildClipText(g, config, { ...shape, clipSkip, finalNorm, pooled, maxBindingBytes });
       break;
     case 'unet':
       buildUnet(g, config, shape);
@@ -78,7 +86,13 @@ export function planWeights(name: ComponentName, config: ComponentConfig): Weigh
   };
   const tokens = config.type === 'clip-text' ? config.contextLength : 1;
   const shape = { batch: 1, latentHeight: 8, latentWidth: 8, tokens };
-  const options = { clipSkip: 1, finalNorm: true, pooled: false, provider: 'wasm' } as const;
-  buildComponent(name, config, 'fp32', shape, record, options);
+  const options = {
+    clipSkip: 1,
+    finalNorm: true,
+    pooled: false,
+    provider: 'wasm',
+    maxBindingBytes: Number.POSITIVE_INFINITY,
+  } as const;
+  buildComponent(name, config, 'float32', shape, record, options);
   return [...specs.values()];
 }

@@ -1,4 +1,5 @@
 import type { WeightDtype } from './model.ts';
+import { BLOCK_SIZE, blockBytes, type QuantizedBits } from './quantize.ts';
 
 /**
  * A weight as a graph asks for it. The graph builders are the only list of a model's weights: run once
@@ -20,14 +21,39 @@ export interface WeightSpec {
   readonly storedShape: readonly number[];
   /** Stays float32 whatever the precision: what statistics and sums are computed with. */
   readonly keepFloat32: boolean;
+  /** The matrix of a linear layer, which weight-only precisions store as codes and scales. */
+  readonly isLinear: boolean;
 }
 
-/** What a graph builder needs to know of a stored weight. */
-export interface PlacedWeight {
+/** Where one stored tensor lies. */
+export interface PlacedTensor {
   readonly dtype: Extract<WeightDtype, 'float32' | 'float16'>;
   readonly location: string;
   readonly offset: number;
   readonly sizeBytes: number;
+}
+
+/** Codes (`uint8`) and scales of a linear layer's matrix, laid out as `quantize.ts` says. */
+export interface PlacedCodes extends Omit<PlacedTensor, 'dtype'> {
+  readonly dtype: 'uint8';
+  readonly bits: QuantizedBits;
+  readonly scales: PlacedTensor;
+}
+
+/** What a graph builder needs to know of a stored weight. */
+export type PlacedWeight = PlacedTensor | PlacedCodes;
+
+/** The key of a quantised weight's scales in `CompiledComponent.weights`. */
+export function scalesName(weight: string): string {
+  return `${weight}.scales`;
+}
+
+/**
+ * Shape of the codes of a matrix [out, in]: [out, blocks, bytes of a block]. The number of bits follows
+ * from it.
+ */
+export function codesShape([out = 0, inner = 0]: readonly number[], bits: QuantizedBits): number[] {
+  return [out, inner / BLOCK_SIZE, blockBytes(bits)];
 }
 
 /** Gives weights to a graph builder. */

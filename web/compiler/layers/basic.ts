@@ -1,9 +1,10 @@
-import type { GraphBuilder, Value } from '../onnx/graph-builder.ts';
+import type { GraphBuilder, LinearMatrix, Value } from '../onnx/graph-builder.ts';
 import { add, cast, floats, matMul, mul, reshape, scalar } from '../onnx/ops.ts';
+import { BLOCK_SIZE } from '../quantize.ts';
 
 /** The layers every model is made of; each reads its weights under the name it is given. */
 
-/** `nn.Conv2d` over NCHW with a bias. `padding`: the same on all sides, or [top, left, bottom, right]. */
+/** `nn.Conv2d` over NCHW, with a bias unless `bias` is false. `padding`: the same on all sides, or [top, left, bottom, right]. */
 export function conv2d(
   g: GraphBuilder,
   name: string,
@@ -13,11 +14,13 @@ export function conv2d(
     kernel,
     stride = 1,
     padding = (kernel - 1) / 2,
+    bias: hasBias = true,
   }: {
     outChannels: number;
     kernel: number;
     stride?: number;
     padding?: number | readonly [number, number, number, number];
+    bias?: boolean;
   },
 ): Value {
   const [batch, inChannels, height, width] = dimensions4(x);
@@ -31,22 +34,36 @@ export function conv2d(
   ];
   return g.scope(name, () => {
     const weight = g.weight('weight', [outChannels, inChannels, kernel, kernel]);
-    const bias = g.weight('bias', [outChannels]);
+    const inputs = hasBias ? [x, weight, g.weight('bias', [outChannels])] : [x, weight];
     const attributes = {
       kernel_shape: { ints: [kernel, kernel] },
       strides: { ints: [stride, stride] },
       pads: { ints: [top, left, bottom, right] },
     };
-    return g.op('Conv', [x, weight, bias], { dtype: x.dtype, shape }, { attributes });
+    return g.op('Conv', inputs, { dtype: x.dtype, shape }, { attributes });
   });
 }
 
-/** `nn.Linear` without its bias over the last axis. The weight is stored [in, out]. */
+/** `nn.Linear` without its bias over the last axis. */
 export function project(g: GraphBuilder, name: string, x: Value, outFeatures: number): Value {
   const inFeatures = x.shape.at(-1) ?? 0;
   return g.scope(name, () =>
-    matMul(g, x, g.weight('weight', [outFeatures, inFeatures], { layout: 'transposed' })),
+    matMulLinear(g, x, g.linearMatrix('weight', [outFeatures, inFeatures]), outFeatures),
   );
+}
+
+function matMulLinear(g: GraphBuilder, x: Value, weight: LinearMatrix, outFeatures: number): Value {
+  if (weight.form === 'floats') return matMul(g, x, weight.matrix);
+  const attributes = {
+    K: { int: x.shape.at(-1) ?? 0 },
+    N: { int: outFeatures },
+    bits: { int: weight.bits },
+    block_size: { int: BLOCK_SIZE },
+  };
+  const shape = [...x.shape.slice(0, -1), outFeatures];
+  const inputs = [x, weight.codes, weight.scales];
+  const output = { dtype: x.dtype, shape };
+  return g.op('MatMulNBits', inputs, output, { domain: 'com.microsoft', attributes });
 }
 
 /** The bias of the `nn.Linear` called `name`. */
@@ -60,13 +77,14 @@ export function linear(g: GraphBuilder, name: string, x: Value, outFeatures: num
   return g.scope(name, () => add(g, projected, g.weight('bias', [outFeatures])));
 }
 
-/** `nn.Linear` of a matrix [rows, in]: one Gemm. */
+/** `nn.Linear` of a matrix [rows, in]: one Gemm where the weight is in floats. */
 export function linearRows(g: GraphBuilder, name: string, x: Value, outFeatures: number): Value {
   const [rows = 0, inFeatures = 0] = x.shape;
   return g.scope(name, () => {
-    const weight = g.weight('weight', [outFeatures, inFeatures], { layout: 'transposed' });
+    const weight = g.linearMatrix('weight', [outFeatures, inFeatures]);
     const bias = g.weight('bias', [outFeatures]);
-    return g.op('Gemm', [x, weight, bias], { dtype: x.dtype, shape: [rows, outFeatures] });
+    if (weight.form === 'codes') return add(g, matMulLinear(g, x, weight, outFeatures), bias);
+    return g.op('Gemm', [x, weight.matrix, bias], { dtype: x.dtype, shape: [rows, outFeatures] });
   });
 }
 

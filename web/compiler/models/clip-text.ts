@@ -2,7 +2,7 @@ import { multiHeadAttention } from '../layers/attention.ts';
 import { layerNorm, linear, linearBias, project } from '../layers/basic.ts';
 import { normOfSum, type PendingSum } from '../layers/residual.ts';
 import type { GraphBuilder, Value } from '../onnx/graph-builder.ts';
-import { add, cast, floats, gelu, matMul, mul, reshape, scalar, swish } from '../onnx/ops.ts';
+import { add, cast, floats, gelu, matMul, mul, reshape, scalar, sub, swish } from '../onnx/ops.ts';
 
 /** transformers' `CLIPTextModel`, or `CLIPTextModelWithProjection` where there is a projection. */
 export type ClipTextConfig = {
@@ -32,6 +32,8 @@ export interface ClipTextOptions {
   /** Whether `hidden_states` went through the final norm; `pooled` always did. */
   readonly finalNorm: boolean;
   readonly pooled: boolean;
+  /** Largest tensor in bytes that the device binds to a shader. */
+  readonly maxBindingBytes: number;
 }
 
 /**
@@ -41,7 +43,7 @@ export interface ClipTextOptions {
 export function buildClipText(
   g: GraphBuilder,
   config: ClipTextConfig,
-  { batch, tokens, clipSkip, finalNorm, pooled }: ClipTextOptions,
+  { batch, tokens, clipSkip, finalNorm, pooled, maxBindingBytes }: ClipTextOptions,
 ): void {
   const ids = g.input('input_ids', 'int32', [batch, tokens]);
   const wanted = config.layers - clipSkip + 1;
@@ -49,7 +51,7 @@ export function buildClipText(
   const depth = needsLast ? config.layers : wanted;
   const pooledState = g.scope('text_model', () => {
     const mask = causalMask(g, tokens);
-    let sum = embeddings(g, config, ids);
+    let sum = embeddings(g, config, ids, maxBindingBytes);
     let pending: PendingSum | null = null;
     const norm = (name: string): Value => {
       if (!pending) return layerNorm(g, name, sum, config.layerNormEps);
@@ -96,17 +98,53 @@ function projected(
 }
 
 /** Token plus position embedding. */
-function embeddings(g: GraphBuilder, config: ClipTextConfig, ids: Value): Value {
+function embeddings(
+  g: GraphBuilder,
+  config: ClipTextConfig,
+  ids: Value,
+  maxBindingBytes: number,
+): Value {
   const { hiddenSize, vocabSize, contextLength } = config;
-  const [batch = 1, tokens = 0] = ids.shape;
+  const [, tokens = 0] = ids.shape;
   return g.scope('embeddings', () => {
-    const table = g.weight('token_embedding.weight', [vocabSize, hiddenSize]);
+    const pieces = g.weightRows('token_embedding.weight', [vocabSize, hiddenSize], maxBindingBytes);
     const positions = g.weight('position_embedding.weight', [contextLength, hiddenSize]);
-    const shape = [batch, tokens, hiddenSize];
-    const token = g.op('Gather', [table, ids], { dtype: table.dtype, shape });
+    const token = gatherPieces(g, pieces, ids);
     const used = tokens === contextLength ? positions : firstRows(g, positions, tokens);
     return add(g, token, used);
   });
+}
+
+/**
+ * The rows `ids` of a table that lies in pieces, one after another: every piece gives its own rows, and
+ * zeros for the ids of the others. Exactly the rows, since all but one of the summands are 0.
+ */
+function gatherPieces(g: GraphBuilder, pieces: readonly Value[], ids: Value): Value {
+  const gather = (table: Value, rows: Value): Value =>
+    g.op('Gather', [table, rows], {
+      dtype: table.dtype,
+      shape: [...ids.shape, table.shape.at(-1) ?? 0],
+    });
+  const [only, ...others] = pieces;
+  if (!only) throw new RangeError('a table without rows');
+  if (others.length === 0) return gather(only, ids);
+  const constant = (value: number) => g.constant('int32', [1], Int32Array.of(value));
+  let sum: Value | null = null;
+  let start = 0;
+  let before: Value | null = null;
+  for (const piece of pieces) {
+    const end = start + (piece.shape[0] ?? 0);
+    const isBelow = g.op('Less', [ids, constant(end)], { dtype: 'bool', shape: ids.shape });
+    const below = cast(g, isBelow, 'int32');
+    const isHere = before ? sub(g, below, before) : below;
+    const rows = gather(piece, mul(g, sub(g, ids, constant(start)), isHere));
+    const share = reshape(g, cast(g, isHere, piece.dtype), [...ids.shape, 1]);
+    const part = mul(g, rows, share);
+    sum = sum ? add(g, sum, part) : part;
+    [start, before] = [end, below];
+  }
+  if (!sum) throw new RangeError('a table without rows');
+  return sum;
 }
 
 function firstRows(g: GraphBuilder, x: Value, rows: number): Value {

@@ -1,12 +1,20 @@
-import type { WeightSource, WeightSpec } from '../weights.ts';
+import type { QuantizedBits } from '../quantize.ts';
+import {
+  codesShape,
+  type PlacedTensor,
+  scalesName,
+  type WeightSource,
+  type WeightSpec,
+} from '../weights.ts';
 import { encodeModel } from './encode.ts';
-import type {
-  Dtype,
-  OnnxAttribute,
-  OnnxInitializer,
-  OnnxModel,
-  OnnxNode,
-  OnnxTensorType,
+import {
+  DTYPE_BYTES,
+  type Dtype,
+  type OnnxAttribute,
+  type OnnxInitializer,
+  type OnnxModel,
+  type OnnxNode,
+  type OnnxTensorType,
 } from './model.ts';
 
 /**
@@ -24,6 +32,16 @@ export interface NodeOptions {
 }
 
 type FloatDtype = 'float32' | 'float16';
+
+/** The matrix of a linear layer as it is stored: [in, out] in floats, or codes with their scales. */
+export type LinearMatrix =
+  | { readonly form: 'floats'; readonly matrix: Value }
+  | {
+      readonly form: 'codes';
+      readonly codes: Value;
+      readonly scales: Value;
+      readonly bits: QuantizedBits;
+    };
 
 /** The execution provider that a graph is made for; what is made for `wasm` runs on both. */
 export type Provider = 'webgpu' | 'wasm';
@@ -92,22 +110,92 @@ export class GraphBuilder {
       parts = [name],
     }: Partial<Pick<WeightSpec, 'layout' | 'keepFloat32' | 'parts'>> = {},
   ): Value {
-    const storedShape = layout === 'transposed' ? shape.toReversed() : shape;
+    const spec = this.#spec(name, shape, { layout, keepFloat32, parts });
+    const placed = this.#weights(spec);
+    if (placed.dtype === 'uint8') throw new Error(`${spec.name} is stored as codes`);
+    return this.#stored(spec.name, spec.storedShape, placed);
+  }
+
+  /** The matrix [out, in] of the linear layer at the current path, in the form it is stored in. */
+  linearMatrix(name: string, shape: readonly [out: number, inner: number]): LinearMatrix {
+    const spec = this.#spec(name, shape, { layout: 'transposed', isLinear: true });
+    const placed = this.#weights(spec);
+    if (placed.dtype !== 'uint8') {
+      return { form: 'floats', matrix: this.#stored(spec.name, spec.storedShape, placed) };
+    }
+    const { bits, scales } = placed;
+    const packedShape = codesShape(shape, bits);
+    const blocks = (packedShape[0] ?? 0) * (packedShape[1] ?? 0);
+    return {
+      form: 'codes',
+      codes: this.#stored(spec.name, packedShape, placed),
+      scales: this.#stored(scalesName(spec.name), [blocks], scales),
+      bits,
+    };
+  }
+
+  /**
+   * A weight [rows, columns] in pieces of whole rows, none larger than `maxBytes`: a storage buffer has a
+   * largest size that one table of a whole vocabulary may exceed. One piece is the weight itself.
+   */
+  weightRows(name: string, shape: readonly [number, number], maxBytes: number): Value[] {
+    const spec = this.#spec(name, shape, {});
+    const placed = this.#weights(spec);
+    if (placed.dtype === 'uint8') throw new Error(`${spec.name} is stored as codes`);
+    const [rows, columns] = shape;
+    if (placed.sizeBytes <= maxBytes) return [this.#stored(spec.name, shape, placed)];
+    const rowBytes = columns * DTYPE_BYTES[placed.dtype];
+    const step = Math.floor(maxBytes / rowBytes);
+    if (step < 1) throw new RangeError(`a row of ${spec.name} is larger than ${maxBytes} bytes`);
+    const pieces: Value[] = [];
+    for (let row = 0; row < rows; row += step) {
+      const count = Math.min(step, rows - row);
+      pieces.push(
+        this.#stored(`${spec.name}.${row}`, [count, columns], {
+          ...placed,
+          offset: placed.offset + row * rowBytes,
+          sizeBytes: count * rowBytes,
+        }),
+      );
+    }
+    return pieces;
+  }
+
+  #spec(
+    name: string,
+    shape: readonly number[],
+    {
+      layout = 'plain',
+      keepFloat32 = false,
+      isLinear = false,
+      parts = [name],
+    }: Partial<Pick<WeightSpec, 'layout' | 'keepFloat32' | 'isLinear' | 'parts'>>,
+  ): WeightSpec {
     const path = (part: string) => (this.#scope === '' ? part : `${this.#scope}.${part}`);
-    const spec: WeightSpec = {
+    return {
       name: path(name),
       parts: parts.map(path),
       shape,
       layout,
-      storedShape,
+      storedShape: layout === 'transposed' ? shape.toReversed() : shape,
       keepFloat32,
+      isLinear,
     };
-    const { dtype, location, offset, sizeBytes } = this.#weights(spec);
-    const value = { name: spec.name, dtype, shape: storedShape };
-    this.#initializers.set(spec.name, {
-      ...value,
-      data: { type: 'external', location, offset, sizeBytes },
-    });
+  }
+
+  #stored(
+    name: string,
+    shape: readonly number[],
+    {
+      dtype,
+      location,
+      offset,
+      sizeBytes,
+    }: Omit<PlacedTensor, 'dtype'> & { readonly dtype: PlacedTensor['dtype'] | 'uint8' },
+  ): Value {
+    const value = { name, dtype, shape };
+    const data = { type: 'external', location, offset, sizeBytes } as const;
+    this.#initializers.set(name, { ...value, data });
     return value;
   }
 
