@@ -22,6 +22,8 @@ export interface GraphOptions {
   readonly finalNorm?: boolean;
   /** Text encoders: adds the output `pooled`. */
   readonly pooled?: boolean;
+  /** UNet: takes a ControlNet's residuals, `control_down_0` … and `control_mid`. */
+  readonly control?: boolean;
   /** `webgpu` uses fused operators that only its provider has; `wasm` (the default) runs on both. */
   readonly provider?: Provider;
   /** Largest tensor in bytes that the device binds to a shader; a larger token table is cut into pieces. */
@@ -37,6 +39,10 @@ export interface GraphOptions {
  * | unet | `sample` f32 [b, c, h, w], `timestep` f32 [b], `encoder_hidden_states` f32 [b, tokens, context]; SDXL: `text_embeds` f32 [b, n], `time_ids` f32 [b, 6]; LCM: `timestep_cond` f32 [b, n] | `out_sample` f32 [b, c, h, w] |
  * | vae_encoder | `sample` f32 [b, 3, H, W] in -1..1 | `latent_mean`, `latent_std` f32 [b, c, h, w], not scaled |
  * | vae_decoder | `latents` f32 [b, c, h, w] on the sampler's scale | `image` f32 [b, 3, H, W], about -1..1, not clamped |
+ * | taesd_encoder | `sample` f32 [b, 3, H, W] in -1..1 | `latents` f32 [b, c, h, w] on the sampler's scale |
+ * | taesd_decoder | as vae_decoder | as vae_decoder |
+ * | controlnet | as unet, `controlnet_cond` f32 [b, 3, H, W] in 0..1, `conditioning_scale` f32 [1] | `control_down_0` …, `control_mid`: inputs of the UNet's graph |
+ * | upscaler | `image` f32 [b, 3, h, w] in 0..1; h and w are the shape's latent sizes | `upscaled` f32 [b, 3, s·h, s·w], about 0..1 |
  *
  * All are float32 at the boundary whatever the precision inside.
  * Throws `invalid-request` for sizes or a clip skip that the component does not have, and
@@ -49,6 +55,7 @@ export function buildGraph(
     clipSkip = 1,
     finalNorm = true,
     pooled = false,
+    control = false,
     provider = 'wasm',
     maxBindingBytes = Number.POSITIVE_INFINITY,
   }: GraphOptions = {},
@@ -62,7 +69,7 @@ export function buildGraph(
     activationDtype(component),
     shape,
     storedWeights(component, shardPaths),
-    { clipSkip, finalNorm, pooled, provider, maxBindingBytes },
+    { clipSkip, finalNorm, pooled, control, provider, maxBindingBytes },
   );
   return { onnx: graph.encode(), shardPaths };
 }
@@ -104,7 +111,7 @@ function checkShape(config: ComponentConfig, shape: GraphShape, clipSkip: number
   const sizes =
     config.type === 'clip-text'
       ? { batch: shape.batch, tokens: shape.tokens }
-      : config.type === 'unet'
+      : config.type === 'unet' || config.type === 'controlnet'
         ? shape
         : { batch: shape.batch, height: shape.latentHeight, width: shape.latentWidth };
   for (const [name, size] of Object.entries(sizes)) {

@@ -53,6 +53,15 @@ export interface CompileOptions {
  */
 export async function compileCheckpoint(
   checkpoint: Checkpoint,
+  options: CompileOptions,
+): Promise<CompiledModel> {
+  const components = await compileComponents(checkpoint.components, options);
+  return { description: checkpoint.description, components };
+}
+
+/** The same for components that make no checkpoint: a VAE, an upscaler. */
+export async function compileComponents(
+  components: readonly CheckpointComponent[],
   {
     precision,
     activations = 'float32',
@@ -62,8 +71,8 @@ export async function compileCheckpoint(
     components: names,
     maxShardBytes = 512 * MEBIBYTE,
   }: CompileOptions,
-): Promise<CompiledModel> {
-  const chosen = checkpoint.components.filter(({ name }) => names?.includes(name) ?? true);
+): Promise<CompiledComponent[]> {
+  const chosen = components.filter(({ name }) => names?.includes(name) ?? true);
   const plans = chosen.map((component) => ({ component, weights: placeSources(component) }));
   const totalBytes = plans
     .flatMap(({ weights }) => weights.flatMap(({ sources }) => sources))
@@ -100,7 +109,7 @@ export async function compileCheckpoint(
     const { name, config } = component;
     compiled.push({ name, config, precision: stored, shardSizes, weights: entries });
   }
-  return { description: checkpoint.description, components: compiled };
+  return compiled;
 }
 
 /**

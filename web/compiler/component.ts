@@ -7,17 +7,37 @@ import {
   buildVaeEncoder,
 } from './models/autoencoder-kl.ts';
 import { buildClipText, type ClipTextConfig } from './models/clip-text.ts';
+import { buildControlnet, type ControlnetConfig } from './models/controlnet.ts';
+import { buildRrdbnet, type RrdbnetConfig } from './models/rrdbnet.ts';
+import { buildTaesdDecoder, buildTaesdEncoder, type TaesdConfig } from './models/taesd.ts';
 import { buildUnet, type UnetConfig } from './models/unet.ts';
 import { GraphBuilder, type Provider } from './onnx/graph-builder.ts';
 import type { WeightSource, WeightSpec } from './weights.ts';
 
 /** What a component's graph is built from; plain JSON, tagged by `type`. */
-export type ComponentConfig = ClipTextConfig | UnetConfig | AutoencoderKlConfig;
+export type ComponentConfig =
+  | ClipTextConfig
+  | UnetConfig
+  | AutoencoderKlConfig
+  | TaesdConfig
+  | ControlnetConfig
+  | RrdbnetConfig;
+
+const CONFIG_TYPES: readonly unknown[] = [
+  'clip-text',
+  'unet',
+  'autoencoder-kl',
+  'taesd',
+  'controlnet',
+  'rrdbnet',
+] satisfies readonly ComponentConfig['type'][];
 
 export interface ComponentOptions {
   readonly clipSkip: number;
   readonly finalNorm: boolean;
   readonly pooled: boolean;
+  /** UNet: takes a ControlNet's residuals. */
+  readonly control: boolean;
   readonly provider: Provider;
   /** Largest tensor that the device binds to a shader. */
   readonly maxBindingBytes: number;
@@ -28,22 +48,26 @@ export function componentConfig({
   name,
   config,
 }: Pick<CompiledComponent, 'name' | 'config'>): ComponentConfig {
-  const { type } = config;
-  if (type === 'clip-text' || type === 'unet' || type === 'autoencoder-kl') {
-    return config as ComponentConfig;
-  }
+  if (CONFIG_TYPES.includes(config.type)) return config as ComponentConfig;
   throw new GenerationError(
     'invalid-model',
     `The compiled ${name} was made by another version of Easel. Delete it from the cache and load the model again.`,
   );
 }
 
+const FULL_PRECISION: ReadonlySet<ComponentName> = new Set([
+  'vae_encoder',
+  'vae_decoder',
+  'taesd_encoder',
+  'taesd_decoder',
+]);
+
 /**
  * Precision that a component is stored and run with. The VAE stays float32: it runs once a picture, and
  * the activations of some (SDXL's) exceed what float16 holds.
  */
 export function componentPrecision(name: ComponentName, precision: Precision): Precision {
-  return name === 'vae_encoder' || name === 'vae_decoder' ? 'fp32' : precision;
+  return FULL_PRECISION.has(name) ? 'fp32' : precision;
 }
 
 /** What a compiled component computes with between its layers: float16 where any weight is stored so. */
@@ -59,7 +83,7 @@ export function buildComponent(
   dtype: TargetDtype,
   shape: GraphShape,
   weights: WeightSource,
-  { clipSkip, finalNorm, pooled, provider, maxBindingBytes }: ComponentOptions,
+  { clipSkip, finalNorm, pooled, control, provider, maxBindingBytes }: ComponentOptions,
 ): GraphBuilder {
   const g = new GraphBuilder(name, { dtype, provider, weights });
   switch (config.type) {
@@ -67,12 +91,24 @@ export function buildComponent(
       buildClipText(g, config, { ...shape, clipSkip, finalNorm, pooled, maxBindingBytes });
       break;
     case 'unet':
-      buildUnet(g, config, shape);
+      buildUnet(g, config, { ...shape, control });
       break;
     case 'autoencoder-kl':
       if (name === 'vae_encoder') buildVaeEncoder(g, config, shape);
       else buildVaeDecoder(g, config, shape);
       break;
+    case 'taesd':
+      if (name === 'taesd_encoder') buildTaesdEncoder(g, config, shape);
+      else buildTaesdDecoder(g, config, shape);
+      break;
+    case 'controlnet':
+      buildControlnet(g, config, shape);
+      break;
+    case 'rrdbnet': {
+      const { batch, latentHeight: height, latentWidth: width } = shape;
+      buildRrdbnet(g, config, { batch, height, width });
+      break;
+    }
   }
   return g;
 }
@@ -90,6 +126,7 @@ export function planWeights(name: ComponentName, config: ComponentConfig): Weigh
     clipSkip: 1,
     finalNorm: true,
     pooled: false,
+    control: false,
     provider: 'wasm',
     maxBindingBytes: Number.POSITIVE_INFINITY,
   } as const;

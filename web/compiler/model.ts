@@ -28,7 +28,11 @@ export type ComponentName =
   | 'text_encoder_2'
   | 'unet'
   | 'vae_encoder'
-  | 'vae_decoder';
+  | 'vae_decoder'
+  | 'taesd_encoder'
+  | 'taesd_decoder'
+  | 'controlnet'
+  | 'upscaler';
 
 /** Everything about a checkpoint that sampling and the pipeline must know; JSON, kept in the manifest. */
 export interface ModelDescription {

@@ -13,6 +13,7 @@ import { checkWeights } from './check-weights.ts';
 import { describeTextEncoder, REFINER, textStates, unetInputs } from './describe.ts';
 import { ModelFolder } from './folder.ts';
 import { readTokenizer } from './tokenizer.ts';
+import { currentVaeName } from './vae-file.ts';
 
 /** Pipelines made of the three components below; what differs is how they are driven. */
 const PIPELINES = new Set([
@@ -137,7 +138,7 @@ async function openUnet(folder: ModelFolder) {
 async function openVae(folder: ModelFolder) {
   const path = 'vae/config.json';
   const config = parseAutoencoderKlConfig(`${folder.name}/${path}`, await folder.json(path));
-  const tensors = renamed(await folder.tensors('vae'), vaeName);
+  const tensors = renamed(await folder.tensors('vae'), currentVaeName);
   const components: readonly CheckpointComponent[] = [
     { name: 'vae_encoder', config, tensors },
     { name: 'vae_decoder', config, tensors },
@@ -149,21 +150,6 @@ async function openVae(folder: ModelFolder) {
 /** transformers from 5.6 on saves without the prefix that all older files have. */
 function textEncoderName(name: string): string {
   return /^text_(model|projection)\./.test(name) ? name : `text_model.${name}`;
-}
-
-const OLD_ATTENTION_NAMES: Readonly<Record<string, string>> = {
-  query: 'to_q',
-  key: 'to_k',
-  value: 'to_v',
-  proj_attn: 'to_out.0',
-};
-
-/** The VAE's attention had other names until diffusers 0.14; most published files still do. */
-function vaeName(name: string): string {
-  return name.replace(
-    /(\.attentions\.0\.)(query|key|value|proj_attn)\./,
-    (_, path: string, old: string) => `${path}${OLD_ATTENTION_NAMES[old]}.`,
-  );
 }
 
 function renamed(

@@ -46,10 +46,12 @@ export interface UnetOptions {
   readonly latentHeight: number;
   readonly latentWidth: number;
   readonly tokens: number;
+  /** Takes a ControlNet's residuals. */
+  readonly control?: boolean;
 }
 
 /** What every block of one UNet pass shares. */
-interface UnetPass {
+export interface UnetPass {
   readonly g: GraphBuilder;
   readonly config: UnetConfig;
   readonly activatedTime: Value;
@@ -61,11 +63,25 @@ interface UnetPass {
  * model has them, `text_embeds` [b, n], `time_ids` [b, 6], `timestep_cond` [b, n] → `out_sample`.
  * Sizes that the levels do not halve evenly are upsampled to the skip's size, as diffusers does.
  */
-export function buildUnet(
+export function buildUnet(g: GraphBuilder, config: UnetConfig, options: UnetOptions): void {
+  const { pass, first } = enterUnet(g, config, options);
+  const skips = [first];
+  let hidden = downBlocks(pass, first, skips);
+  hidden = midBlock(pass, hidden);
+  if (options.control) hidden = addResiduals(g, hidden, skips);
+  hidden = upBlocks(pass, hidden, skips);
+  const norm = { groups: config.normGroups, epsilon: config.normEps };
+  hidden = silu(g, groupNorm(g, 'conv_norm_out', hidden, norm));
+  hidden = conv2d(g, 'conv_out', hidden, { outChannels: config.outChannels, kernel: 3 });
+  g.output('out_sample', cast(g, hidden, 'float32'));
+}
+
+/** The inputs of a UNet, and its first convolution. */
+export function enterUnet(
   g: GraphBuilder,
   config: UnetConfig,
   { batch, latentHeight, latentWidth, tokens }: UnetOptions,
-): void {
+): { pass: UnetPass; first: Value } {
   const sample = g.input('sample', 'float32', [
     batch,
     config.inChannels,
@@ -81,15 +97,18 @@ export function buildUnet(
     context: cast(g, states, g.dtype),
   };
   const outChannels = config.down[0]?.channels ?? 0;
-  let hidden = conv2d(g, 'conv_in', cast(g, sample, g.dtype), { outChannels, kernel: 3 });
-  const skips = [hidden];
-  hidden = downBlocks(pass, hidden, skips);
-  hidden = midBlock(pass, hidden);
-  hidden = upBlocks(pass, hidden, skips);
-  const norm = { groups: config.normGroups, epsilon: config.normEps };
-  hidden = silu(g, groupNorm(g, 'conv_norm_out', hidden, norm));
-  hidden = conv2d(g, 'conv_out', hidden, { outChannels: config.outChannels, kernel: 3 });
-  g.output('out_sample', cast(g, hidden, 'float32'));
+  const first = conv2d(g, 'conv_in', cast(g, sample, g.dtype), { outChannels, kernel: 3 });
+  return { pass, first };
+}
+
+/** Adds what a ControlNet says to every skip connection, in place, and to the middle. */
+function addResiduals(g: GraphBuilder, middle: Value, skips: Value[]): Value {
+  const added = (name: string, value: Value) =>
+    add(g, value, cast(g, g.input(name, 'float32', value.shape), value.dtype));
+  skips.forEach((skip, index) => {
+    skips[index] = added(`control_down_${index}`, skip);
+  });
+  return added('control_mid', middle);
 }
 
 /** The sinusoids of the timestep, embedded: [batch] → [batch, 4 · channels]. */
@@ -130,7 +149,8 @@ function twoLinears(g: GraphBuilder, x: Value, outFeatures: number): Value {
   return linearRows(g, 'linear_2', silu(g, linearRows(g, 'linear_1', x, outFeatures)), outFeatures);
 }
 
-function downBlocks(pass: UnetPass, x: Value, skips: Value[]): Value {
+/** The way down; every skip connection is put behind `skips`. */
+export function downBlocks(pass: UnetPass, x: Value, skips: Value[]): Value {
   const { g, config } = pass;
   let hidden = x;
   config.down.forEach((level, index) => {
@@ -148,7 +168,7 @@ function downBlocks(pass: UnetPass, x: Value, skips: Value[]): Value {
   return hidden;
 }
 
-function midBlock(pass: UnetPass, x: Value): Value {
+export function midBlock(pass: UnetPass, x: Value): Value {
   const { g, config } = pass;
   const { mid } = config;
   if (!mid) return x;

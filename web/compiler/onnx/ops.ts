@@ -21,7 +21,11 @@ function binary(g: GraphBuilder, opType: string, a: Value, b: Value): Value {
   return g.op(opType, [a, b], { dtype: a.dtype, shape: broadcastShape(a.shape, b.shape) });
 }
 
-export function unary(g: GraphBuilder, opType: 'Abs' | 'Exp' | 'Floor', x: Value): Value {
+export function unary(
+  g: GraphBuilder,
+  opType: 'Abs' | 'Exp' | 'Floor' | 'Relu' | 'Tanh',
+  x: Value,
+): Value {
   return g.op(opType, [x], x);
 }
 
@@ -131,6 +135,11 @@ export function swish(g: GraphBuilder, x: Value, alpha: number): Value {
     domain: 'com.microsoft',
     attributes: { alpha: { float: alpha } },
   });
+}
+
+/** `nn.LeakyReLU`: negative values times `slope`. */
+export function leakyRelu(g: GraphBuilder, x: Value, slope: number): Value {
+  return g.op('LeakyRelu', [x], x, { attributes: { alpha: { float: slope } } });
 }
 
 export function silu(g: GraphBuilder, x: Value): Value {
