@@ -147,6 +147,10 @@ const LABELS: Readonly<Record<ComponentName, string>> = {
   unet: 'UNet',
   vae_encoder: 'VAE encoder',
   vae_decoder: 'VAE decoder',
+  taesd_encoder: 'TAESD encoder',
+  taesd_decoder: 'TAESD decoder',
+  controlnet: 'ControlNet',
+  upscaler: 'upscaler',
 };
 
 function sessionKey(name: ComponentName, shape: GraphShape, options: GraphOptions): string {

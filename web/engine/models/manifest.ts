@@ -6,7 +6,17 @@ import { hashedFile } from './cache-key.ts';
 export const CHUNK_BYTES = 64 * 2 ** 20;
 
 const size = z.int().min(0);
-const component = z.enum(['text_encoder', 'text_encoder_2', 'unet', 'vae_encoder', 'vae_decoder']);
+const component = z.enum([
+  'text_encoder',
+  'text_encoder_2',
+  'unet',
+  'vae_encoder',
+  'vae_decoder',
+  'taesd_encoder',
+  'taesd_decoder',
+  'controlnet',
+  'upscaler',
+]);
 
 const textEncoder = z.object({
   component: z.enum(['text_encoder', 'text_encoder_2']),
@@ -96,7 +106,11 @@ export const manifest = z.object({
 export type Manifest = z.infer<typeof manifest>;
 
 /** Hashes of a checkpoint's files as they were under one version of its listing. */
-export const sourceFingerprint = z.object({ files: z.array(hashedFile).min(1) });
+export const sourceFingerprint = z.object({
+  files: z.array(hashedFile).min(1),
+  /** Weights of the largest component, by which a precision is chosen. */
+  weights: z.object({ linear: size, plain: size, full: size }).optional(),
+});
 export type SourceFingerprint = z.infer<typeof sourceFingerprint>;
 
 /** Sizes of the chunks that a shard of `shardBytes` is cut into. */
