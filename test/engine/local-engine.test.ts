@@ -8,6 +8,7 @@ import { createMemoryStore } from '../../web/engine/models/key-value-store.ts';
 import type { Runtime } from '../../web/engine/runtime/runtime.ts';
 import type { GeneratedImage, GenerationProgress } from '../../web/shared/engine.ts';
 import type { EngineConfig } from '../../web/shared/worker-protocol.ts';
+import { singleFileBytes } from '../compiler/lib/single-file.ts';
 import { type NodeAccessOptions, nodeAccess } from '../fakes/engine-access.ts';
 
 /** The whole engine with a real (tiny) checkpoint, the real compiler and the real runtime. */
@@ -255,6 +256,29 @@ describe('what is compiled', () => {
     await generate();
     await engine.deleteAllCompiled();
     expect(await engine.listCompiled()).toEqual([]);
+  });
+});
+
+describe('a file of the own disk', () => {
+  test('becomes a checkpoint that makes pictures after a reload without the file', async () => {
+    const surroundings = { entries: createMemoryStore(), localEntries: createMemoryStore() };
+    const file = new File([singleFileBytes('sd15-tiny') as BlobPart], 'mine.safetensors');
+    const { engine, generate } = start(surroundings);
+    expect(await engine.addFiles([{ path: 'mine.safetensors', file }])).toEqual(['mine']);
+    const { images } = await generate({ checkpoint: 'mine', seed: 5 });
+    const later = start(surroundings);
+    const again = await later.generate({ checkpoint: 'mine', seed: 5 });
+    expect(again.images[0]!.bytes).toEqual(images[0]!.bytes);
+    later.engine.onCatalog(({ checkpoints }) =>
+      expect(checkpoints.map(({ name, source }) => [name, source])).toEqual([
+        ['sd15-tiny', 'embedded'],
+        ['mine', 'browser'],
+      ]),
+    );
+    await later.engine.forgetFiles('mine');
+    await expect(later.generate({ checkpoint: 'mine' })).rejects.toMatchObject({
+      code: 'not-found',
+    });
   });
 });
 

@@ -69,6 +69,8 @@ function fakeEngine() {
     async refreshModels() {
       calls.push('refresh');
     },
+    addFiles: async () => [],
+    async forgetFiles() {},
     listCompiled: async () => [],
     async deleteCompiled() {},
     async deleteAllCompiled() {},

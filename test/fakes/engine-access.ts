@@ -7,6 +7,7 @@ import type { EngineAccess } from '../../web/engine/browser-access.ts';
 import { encodeImage } from '../../web/engine/images/encode-image.ts';
 import type { Pixels } from '../../web/engine/images/pixels.ts';
 import { createMemoryStore, type KeyValueStore } from '../../web/engine/models/key-value-store.ts';
+import { createLocalSources } from '../../web/engine/models/local-sources.ts';
 import { createModelStore } from '../../web/engine/models/model-store.ts';
 import type { ModelSources } from '../../web/engine/models/sources.ts';
 import { createRuntime, type Runtime } from '../../web/engine/runtime/runtime.ts';
@@ -44,6 +45,8 @@ export interface NodeAccess extends EngineAccess {
 
 export interface NodeAccessOptions {
   readonly entries?: KeyValueStore;
+  /** Remembers the files of the user's own disk. */
+  readonly localEntries?: KeyValueStore;
   /** Version of the listing; another one stands for changed files. */
   readonly version?: string;
   /** Stands in for a part of the runtime. */
@@ -54,6 +57,7 @@ export interface NodeAccessOptions {
 export function nodeAccess(options: NodeAccessOptions = {}): NodeAccess {
   const { entries = createMemoryStore(), version = 'v1', wrap = (runtime) => runtime } = options;
   const reads: string[] = [];
+  const { localEntries = createMemoryStore() } = options;
   const runtimes: Runtime[] = [];
   const pictures: Pixels[] = [];
   const files = folderFiles(`${MODELS}sd15-tiny`, 'sd15-tiny');
@@ -85,7 +89,7 @@ export function nodeAccess(options: NodeAccessOptions = {}): NodeAccess {
     reads,
     entries,
     runtimes,
-    sources,
+    sources: createLocalSources(sources, async () => localEntries),
     device: {
       choose: async () => ({ info: NODE_DEVICE, adapter: null }),
       async open() {

@@ -7,6 +7,7 @@ import type {
   Engine,
   GeneratedImage,
   GenerateOptions,
+  LocalFile,
   RelayStatus,
   StorageInfo,
 } from '../../web/shared/engine.ts';
@@ -104,6 +105,17 @@ export class FakeEngine implements Engine {
 
   async refreshModels(): Promise<void> {
     this.calls.push('refresh');
+  }
+
+  async addFiles(files: readonly LocalFile[]): Promise<readonly string[]> {
+    this.calls.push(`add ${files.map(({ path }) => path).join(' ')}`);
+    if (this.failure) throw this.failure;
+    return ['added'];
+  }
+
+  async forgetFiles(name: string): Promise<void> {
+    this.calls.push(`forget ${name}`);
+    if (this.failure) throw this.failure;
   }
 
   compiled: CompiledInfo[] = [];

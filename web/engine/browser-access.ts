@@ -3,8 +3,10 @@ import type { EngineConfig } from '../shared/worker-protocol.ts';
 import type { DeviceAccess } from './engine-device.ts';
 import { decodeImage } from './images/decode-image.ts';
 import { encodeImage } from './images/encode-image.ts';
+import { openKeyValueStore } from './models/key-value-store.ts';
+import { createLocalSources, type LocalModelSources } from './models/local-sources.ts';
 import { type ModelStore, openModelStore } from './models/model-store.ts';
-import { createModelSources, type ModelSources } from './models/sources.ts';
+import { createModelSources } from './models/sources.ts';
 import { chooseDevice } from './runtime/adapter.ts';
 import { wasmThreads } from './runtime/bundle.ts';
 import { openRuntime } from './runtime/runtime.ts';
@@ -12,7 +14,7 @@ import { openRuntime } from './runtime/runtime.ts';
 /** Everything of the browser that the engine needs; tests put their own in its place. */
 export interface EngineAccess {
   readonly device: DeviceAccess;
-  readonly sources: ModelSources;
+  readonly sources: LocalModelSources;
   openStore(): Promise<ModelStore>;
   /** CLIP's own merges, which the page carries. */
   loadClipMerges(): Promise<string>;
@@ -35,7 +37,10 @@ export function browserAccess(config: EngineConfig): EngineAccess {
         }),
       open: (choice) => openRuntime(choice, { allocator: config.allocator }),
     },
-    sources: createModelSources({ baseUrl: config.baseUrl, hasBridge: config.relay !== null }),
+    sources: createLocalSources(
+      createModelSources({ baseUrl: config.baseUrl, hasBridge: config.relay !== null }),
+      () => openKeyValueStore('easel-files'),
+    ),
     openStore: openModelStore,
     async loadClipMerges() {
       const response = await fetch(new URL(CLIP_MERGES, config.baseUrl));

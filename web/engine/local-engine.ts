@@ -12,6 +12,7 @@ import { checkpointSha256 } from './models/cache-key.ts';
 import type { ModelStore } from './models/model-store.ts';
 import { defaultCheckpoint, sourceIdentity, toCheckpointInfo } from './models/sources.ts';
 import { browserStorageUse } from './models/storage-room.ts';
+import { chooseVae } from './models/vae-choice.ts';
 import { type JobFlags, type JobHost, runJob } from './run-job.ts';
 
 /** The engine that does the work; the relay's state is the relay client's own. */
@@ -124,8 +125,10 @@ export function createLocalEngine(
     );
   }
 
-  const load: JobHost['load'] = async (name, tell, signal) => {
-    const listing = await findListing(name);
+  const load: JobHost['load'] = async ({ checkpoint, vae }, tell, signal) => {
+    const listing = await findListing(checkpoint);
+    const { listings } = access.sources;
+    const choice = chooseVae(vae ?? config.vae ?? 'Automatic', listing, listings);
     const runtime = await device.acquire();
     const before = keeper.current;
     try {
@@ -133,7 +136,11 @@ export function createLocalEngine(
         update({ activity });
         tell(activity);
       });
-      const loaded = await keeper.ensure(listing, { runtime, onActivity, signal });
+      const loaded = await keeper.ensure(listing, {
+        ...{ runtime, onActivity, signal },
+        vae: choice.listing,
+      });
+      if (choice.note !== null) loaded.notes.push(choice.note);
       lastName = loaded.name;
       if (loaded !== before) {
         update({ ...loadedFacts(), message: null });
@@ -157,7 +164,7 @@ export function createLocalEngine(
   };
 
   async function warmUp(name: string, signal: AbortSignal | undefined): Promise<void> {
-    const { loaded } = await load(name, () => {}, signal);
+    const { loaded } = await load({ checkpoint: name, vae: null }, () => {}, signal);
     update({ activity: { kind: 'load', what: loaded.name, done: 0.5, etaSeconds: null } });
     try {
       const { nativeResolution: side } = loaded.model.description;
@@ -177,6 +184,20 @@ export function createLocalEngine(
         await keeper.unload();
         update(loadedFacts());
       }),
+    async addFiles(files) {
+      await firstRefresh;
+      try {
+        const added = await access.sources.add(files);
+        return added.map(({ name }) => name);
+      } finally {
+        // Of several checkpoints some may have been added before one failed.
+        await refreshModels();
+      }
+    },
+    async forgetFiles(name) {
+      await access.sources.remove(name);
+      await refreshModels();
+    },
     async listCompiled() {
       return (await keeper.store()).list();
     },

@@ -52,6 +52,11 @@ async function perform(
     case 'refresh-models':
       await target.refreshModels();
       return {};
+    case 'add-files':
+      return { names: await target.addFiles(call.files) };
+    case 'forget-files':
+      await target.forgetFiles(call.name);
+      return {};
     case 'list-compiled':
       return { compiled: await target.listCompiled() };
     case 'delete-compiled':

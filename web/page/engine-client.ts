@@ -7,6 +7,7 @@ import type {
   CompiledInfo,
   Engine,
   GenerateOptions,
+  LocalFile,
   RelayStatus,
   StorageInfo,
 } from '../shared/engine.ts';
@@ -121,6 +122,15 @@ class EngineClient implements Engine {
 
   async refreshModels(): Promise<void> {
     await this.#request((id) => ({ type: 'refresh-models', id }));
+  }
+
+  async addFiles(files: readonly LocalFile[]): Promise<readonly string[]> {
+    const { names } = await this.#request((id) => ({ type: 'add-files', id, files }));
+    return names ?? [];
+  }
+
+  async forgetFiles(name: string): Promise<void> {
+    await this.#request((id) => ({ type: 'forget-files', id, name }));
   }
 
   async listCompiled(): Promise<readonly CompiledInfo[]> {

@@ -135,6 +135,14 @@ class RemoteEngine implements Engine {
     await this.#readCatalog();
   }
 
+  addFiles(): Promise<readonly string[]> {
+    return Promise.reject(elsewhere());
+  }
+
+  forgetFiles(): Promise<void> {
+    return Promise.reject(elsewhere());
+  }
+
   /** Compiled models are the other machine's; its own page shows them. */
   async listCompiled(): Promise<readonly CompiledInfo[]> {
     return [];
@@ -227,7 +235,7 @@ class RemoteEngine implements Engine {
 function elsewhere(): GenerationError {
   return new GenerationError(
     'unsupported',
-    'Compiled models are kept on the machine that runs the engine; open the page there.',
+    'Models are kept on the machine that runs the engine; open the page there.',
   );
 }
 

@@ -39,6 +39,15 @@ export interface GenerateOptions {
   readonly onPreview?: (bytes: Uint8Array<ArrayBuffer>) => void;
 }
 
+/** A file of the user's own disk. */
+export interface LocalFile {
+  /** With the folders above it, as far as they were chosen too; with `/`. */
+  readonly path: string;
+  readonly file: Blob;
+  /** Where the browser gives one: the file can be read again after a reload. */
+  readonly handle?: FileSystemFileHandle;
+}
+
 /** One compiled model in the browser's storage. */
 export interface CompiledInfo {
   readonly key: string;
@@ -83,6 +92,13 @@ export interface Engine {
   unloadCheckpoint(): Promise<void>;
   /** Asks all sources again what they have. */
   refreshModels(): Promise<void>;
+  /**
+   * Adds checkpoints of the user's own disk to the catalogue and gives their names; rejects with what is
+   * wrong with the files. They stay listed after a reload; once compiled, their files are not needed.
+   */
+  addFiles(files: readonly LocalFile[]): Promise<readonly string[]>;
+  /** Takes an added checkpoint off the list. */
+  forgetFiles(name: string): Promise<void>;
   /** What is compiled and kept, the last used first. */
   listCompiled(): Promise<readonly CompiledInfo[]>;
   /** Deletes a compiled model, unloading it first; rejects with `busy` while another tab uses it. */

@@ -8,6 +8,7 @@ import type {
   CompiledInfo,
   GeneratedImage,
   GenerationProgress,
+  LocalFile,
   RelayStatus,
   StorageInfo,
 } from './engine.ts';
@@ -23,6 +24,8 @@ export interface EngineConfig {
   readonly precision: 'auto' | 'fp32' | 'fp16' | 'q8' | 'q4';
   /** Checkpoint to load at start, null for none. */
   readonly checkpoint: string | null;
+  /** VAE of jobs that choose none; null is as `Automatic`. */
+  readonly vae?: string | null;
   /** How the runtime's WebGPU buffers are kept for reuse; without effect on wasm. */
   readonly allocator: EngineStart['allocator'];
   /** Minutes without a job after which the checkpoint leaves the device; null is never. */
@@ -36,6 +39,8 @@ export type WorkerRequest =
   | { readonly type: 'load-checkpoint'; readonly id: number; readonly name: string }
   | { readonly type: 'unload-checkpoint'; readonly id: number }
   | { readonly type: 'refresh-models'; readonly id: number }
+  | { readonly type: 'add-files'; readonly id: number; readonly files: readonly LocalFile[] }
+  | { readonly type: 'forget-files'; readonly id: number; readonly name: string }
   | { readonly type: 'list-compiled'; readonly id: number }
   /** Deletes one compiled model, or with null all. */
   | { readonly type: 'delete-compiled'; readonly id: number; readonly key: string | null }
@@ -52,6 +57,7 @@ export interface WorkerReply {
   readonly type: 'reply';
   readonly id: number;
   readonly summary?: GenerationSummary | null;
+  readonly names?: readonly string[];
   readonly compiled?: readonly CompiledInfo[];
   readonly storage?: StorageInfo | null;
 }

@@ -69,17 +69,7 @@ export function createModelSources({ baseUrl, hasBridge }: SourceOptions): Model
       listings = [...byName.values()];
       return listings;
     },
-    find(name) {
-      const checkpoints = listings.filter(({ kind }) => kind === 'checkpoint');
-      const wanted = name.trim().toLowerCase();
-      const stem = wanted.replace(/\.(safetensors|ckpt)$/, '');
-      return (
-        checkpoints.find((listing) => listing.name === name) ??
-        checkpoints.find((listing) => listing.name.toLowerCase() === wanted) ??
-        checkpoints.find((listing) => listing.name.toLowerCase() === stem) ??
-        null
-      );
-    },
+    find: (name) => findCheckpoint(listings, name),
     open(listing) {
       const root = new URL(listing.url, baseUrl);
       return {
@@ -91,6 +81,22 @@ export function createModelSources({ baseUrl, hasBridge }: SourceOptions): Model
       };
     },
   };
+}
+
+/** The checkpoint of that name, with or without its file's ending, in any case where none is exact. */
+export function findCheckpoint(
+  listings: readonly ModelListing[],
+  name: string,
+): ModelListing | null {
+  const checkpoints = listings.filter(({ kind }) => kind === 'checkpoint');
+  const wanted = name.trim().toLowerCase();
+  const stem = wanted.replace(/\.(safetensors|ckpt)$/, '');
+  return (
+    checkpoints.find((listing) => listing.name === name) ??
+    checkpoints.find((listing) => listing.name.toLowerCase() === wanted) ??
+    checkpoints.find((listing) => listing.name.toLowerCase() === stem) ??
+    null
+  );
 }
 
 /** The checkpoint that a tab uses when nobody chose one: the embedded one, else the first. */

@@ -1,0 +1,53 @@
+import { GenerationError } from '../../../protocol/errors.ts';
+import type { LocalFile } from '../../shared/engine.ts';
+
+/** Files that make one checkpoint; paths are below its folder. */
+export interface FileGroup {
+  readonly name: string;
+  readonly files: readonly LocalFile[];
+}
+
+const PICKLED = /\.(ckpt|pt|pth|bin)$/i;
+const WEIGHTS = /\.safetensors$/i;
+const FOLDER_FILES = /\.(safetensors|json|txt)$/i;
+
+const folderOf = (path: string) => path.slice(0, path.lastIndexOf('/') + 1);
+const baseName = (path: string) => path.slice(path.lastIndexOf('/') + 1);
+const stemOf = (path: string) => baseName(path).replace(/\.[^.]+$/, '');
+
+/**
+ * The checkpoints among files that were chosen or dropped: every folder with a `model_index.json`, and
+ * every other safetensors file with the `.yaml` of its name. Throws `invalid-model` when there is none.
+ */
+export function groupFiles(files: readonly LocalFile[]): FileGroup[] {
+  const folders = files
+    .filter(({ path }) => baseName(path) === 'model_index.json')
+    .map(({ path }) => folderOf(path));
+  const groups: FileGroup[] = folders.map((folder) => ({
+    name: baseName(folder.slice(0, -1)) || 'diffusers-model',
+    files: files
+      .filter(({ path }) => path.startsWith(folder) && FOLDER_FILES.test(path))
+      .map((file) => ({ ...file, path: file.path.slice(folder.length) })),
+  }));
+  for (const file of files) {
+    if (!WEIGHTS.test(file.path) || folders.some((folder) => file.path.startsWith(folder)))
+      continue;
+    const stem = stemOf(file.path);
+    const yaml = files.find(({ path }) => path === `${folderOf(file.path)}${stem}.yaml`);
+    groups.push({
+      name: stem,
+      files: [file, ...(yaml ? [yaml] : [])].map((each) => ({
+        ...each,
+        path: baseName(each.path),
+      })),
+    });
+  }
+  if (groups.length > 0) return groups;
+  const pickled = files.find(({ path }) => PICKLED.test(path));
+  throw new GenerationError(
+    'invalid-model',
+    pickled
+      ? `${pickled.path} is a pickled file, and such files can run code when they are read. Convert it to .safetensors, in AUTOMATIC1111 with the Checkpoint Merger.`
+      : 'There is no checkpoint among these files: Easel reads .safetensors files and diffusers folders with their model_index.json.',
+  );
+}
