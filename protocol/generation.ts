@@ -1,6 +1,9 @@
 import { z } from 'zod';
 import { SAMPLER_NAMES, SCHEDULER_NAMES } from './samplers.ts';
 
+/** How weights reach the text encoder's output, by A1111's names. */
+export const EMPHASIS_MODES = ['Original', 'No norm', 'Ignore', 'None'] as const;
+
 /** Limits that hold for every request, whatever the device: beyond them a request is refused. */
 export const GENERATION_LIMITS = {
   maxSteps: 1000,
@@ -19,6 +22,94 @@ const side = z.int().min(GENERATION_LIMITS.minSide).max(GENERATION_LIMITS.maxSid
 /** A picture as base64 of a whole PNG, JPEG or WebP file, without a `data:` prefix. */
 const encodedImage = z.string().min(1);
 const seed = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
+
+/** How a latent is brought to another size, by A1111's names. */
+export const LATENT_UPSCALE_MODES = [
+  'Latent',
+  'Latent (antialiased)',
+  'Latent (bicubic)',
+  'Latent (bicubic antialiased)',
+  'Latent (nearest)',
+  'Latent (nearest-exact)',
+] as const;
+export type LatentUpscaleMode = (typeof LATENT_UPSCALE_MODES)[number];
+
+/** Which part of an img2img picture is redrawn, and how. White of the mask is redrawn. */
+export const inpaintParams = z.object({
+  mask: encodedImage,
+  /** Takes the mask's place where pixels are filled and in the latent, but not where the result is pasted. */
+  latentMask: encodedImage.nullable().default(null),
+  /** Standard deviation of the Gaussian that softens the mask, in pixels of the mask; 0 is off. */
+  blurX: z.int().min(0).max(1024).default(4),
+  blurY: z.int().min(0).max(1024).default(4),
+  /** Rounds the mask to 0 and 1, in the latent and where a transparent picture is the mask. */
+  isRounded: z.boolean().default(true),
+  isInverted: z.boolean().default(false),
+  /** What the masked area starts from: 0 its surroundings' colours, 1 the picture, 2 noise, 3 nothing (zeros). */
+  fill: z.int().min(0).max(3).default(1),
+  /** Redraws the mask's surroundings alone at the job's size and pastes the result back. */
+  isOnlyMasked: z.boolean().default(false),
+  /** Pixels of the picture around the mask that come along when only that is redrawn. */
+  padding: z.int().min(0).max(GENERATION_LIMITS.maxSide).default(32),
+  /** Checkpoints made for inpainting: 1 hides the masked pixels from the UNet, 0 shows them. */
+  conditioningWeight: z.number().min(0).max(1).default(1),
+});
+export type InpaintParams = z.infer<typeof inpaintParams>;
+
+/** A txt2img job's second pass: its latents or pictures enlarged and denoised again (A1111's "hires fix"). */
+export const hiresParams = z.object({
+  /** Used where both `resize` sides are 0. */
+  scale: z.number().min(0.05).max(64).default(2),
+  /** Target size in pixels; one side 0 keeps the shape, both 0 leave it to `scale`. */
+  resizeWidth: z.int().min(0).max(GENERATION_LIMITS.maxSide).default(0),
+  resizeHeight: z.int().min(0).max(GENERATION_LIMITS.maxSide).default(0),
+  /** One of `LATENT_UPSCALE_MODES`, or the name of an upscaler of pictures; null is the mode "Latent", unsaid. */
+  upscaler: z.string().max(200).nullable().default(null),
+  /** 0 is as many as the first pass. */
+  steps: z.int().min(0).max(GENERATION_LIMITS.maxSteps).default(0),
+  denoisingStrength: z.number().min(0).max(1).default(0.75),
+  /** null is the first pass's. */
+  sampler: z.enum(SAMPLER_NAMES).nullable().default(null),
+  scheduler: z.enum(SCHEDULER_NAMES).nullable().default(null),
+  prompt: prompt.nullable().default(null),
+  negativePrompt: prompt.nullable().default(null),
+});
+export type HiresParams = z.infer<typeof hiresParams>;
+
+/** A1111's options that have a say in sampling, at its defaults; those that are not are written in infotexts. */
+export const samplingOptions = z.object({
+  /** Ends of the schedule; 0 is the checkpoint's own. */
+  sigmaMin: z.number().min(0).max(1e6).default(0),
+  sigmaMax: z.number().min(0).max(1e6).default(0),
+  /** Exponent of the Karras and polyexponential schedules; 0 is the schedule's own. */
+  rho: z.number().min(0).max(1e3).default(0),
+  alwaysDiscardNextToLastSigma: z.boolean().default(false),
+  /** Start noise times sqrt(1 + sigma^2) instead of sigma. */
+  sgmNoiseMultiplier: z.boolean().default(false),
+  /** img2img makes exactly the steps that are asked for, whatever the strength. */
+  img2imgFixSteps: z.boolean().default(false),
+  /** Noise added to img2img's start on top of the schedule's. */
+  img2imgExtraNoise: z.number().min(0).max(10).default(0),
+  /** These four win over the job's own values. */
+  sChurn: z.number().min(0).max(100).default(0),
+  sTmin: z.number().min(0).default(0),
+  sTmax: z.number().min(0).default(0),
+  sNoise: z.number().min(0).max(10).default(1),
+  uniPcVariant: z.enum(['bh1', 'bh2', 'vary_coeff']).default('bh1'),
+  uniPcSkipType: z.enum(['time_uniform', 'time_quadratic', 'logSNR']).default('time_uniform'),
+  uniPcOrder: z.int().min(1).max(50).default(3),
+  isUniPcLowerOrderFinal: z.boolean().default(true),
+  /** Rounds the UNet's times to trained ones. */
+  isQuantized: z.boolean().default(false),
+  /** Leaves the negative prompt out on every step below `sMinUncond`, not on every second. */
+  isMinUncondOnAllSteps: z.boolean().default(false),
+  /** Share of the run, from its start, that goes without the negative prompt. */
+  skipEarlyCond: z.number().min(0).max(1).default(0),
+  zeroTerminalSnr: z.boolean().default(false),
+  /** Half precision in the noise schedule, as A1111 before 1.7. */
+  downcastAlphas: z.boolean().default(false),
+});
+export type SamplingOptions = z.infer<typeof samplingOptions>;
 
 /**
  * The validated parameters of one job: `batchSize * batchCount` pictures. Seeds are already drawn:
@@ -62,8 +153,27 @@ export const generationParams = z.object({
   initImages: z.array(encodedImage).max(GENERATION_LIMITS.maxBatchSize).default([]),
   /** 0 stretch, 1 crop and fill, 2 letterbox fill, 3 latent resize. */
   resizeMode: z.int().min(0).max(3).default(0),
+  /** What shows through transparent init images: a hex colour or a basic colour's name. */
+  backgroundColor: z.string().max(32).default('#ffffff'),
+  /** img2img: scales the start noise. */
+  initialNoiseMultiplier: z.number().min(0).max(10).default(1),
+  /** img2img: null redraws the whole picture. */
+  inpaint: inpaintParams.nullable().default(null),
+  /** txt2img: null makes no second pass. */
+  hires: hiresParams.nullable().default(null),
+  sampling: samplingOptions.prefault({}),
+  /** How weights of the prompt reach the text encoder's output. */
+  emphasis: z.enum(EMPHASIS_MODES).default('Original'),
+  /** How many of a full chunk's last tokens may move to the next one to keep a comma's words together. */
+  commaPadding: z.int().min(0).max(74).default(20),
+  /** Prompt editing as A1111 before 1.6: numbers with a point are shares, in both passes. */
+  useOldScheduling: z.boolean().default(false),
   /** Name of the checkpoint as the catalogue has it; null is the one in use. */
   checkpoint: z.string().max(1000).nullable().default(null),
+  /** Name of a VAE, `None` for the checkpoint's own, `Automatic`; null is the one that the engine was started with. */
+  vae: z.string().max(1000).nullable().default(null),
+  /** Steps between two previews; 0 makes none. */
+  previewEverySteps: z.int().min(0).max(GENERATION_LIMITS.maxSteps).default(0),
   outputFormat: z.enum(['png', 'jpg', 'webp']).default('png'),
   /** Sentences about substitutions already made for this job (an unknown sampler, a reduced size). */
   notes: z.array(z.string().max(500)).max(32).default([]),

@@ -1,5 +1,5 @@
-/** How weights reach the text encoder's output, by A1111's names. */
-export const EMPHASIS_MODES = ['Original', 'No norm', 'Ignore', 'None'] as const;
+import type { EMPHASIS_MODES } from '../../../protocol/generation.ts';
+
 export type EmphasisMode = (typeof EMPHASIS_MODES)[number];
 
 /**
