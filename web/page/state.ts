@@ -40,6 +40,12 @@ export interface RunningJob {
 
 export type FormSignals = { readonly [Name in FieldName]: Signal<FormValues[Name]> };
 
+/** Where adding checkpoints of the own disk stands. */
+export interface ModelFilesState {
+  readonly isReading: Signal<boolean>;
+  readonly problem: Signal<Problem | null>;
+}
+
 /** All that the page shows, as plain signals. */
 export interface AppState {
   readonly view: Signal<View>;
@@ -84,6 +90,7 @@ export interface AppState {
   readonly apiJobs: ApiJobsState;
   readonly gallery: GalleryState;
   readonly compiled: CompiledState;
+  readonly modelFiles: ModelFilesState;
 
   readonly isRunning: ReadonlySignal<boolean>;
   readonly formValues: ReadonlySignal<FormValues>;
@@ -148,6 +155,7 @@ export function createAppState(initial: Settings = DEFAULT_SETTINGS): AppState {
     apiJobs: createApiJobsState(),
     gallery: createGalleryState(),
     compiled: createCompiledState(),
+    modelFiles: { isReading: signal(false), problem: signal<Problem | null>(null) },
     isRunning: computed(() => job.value !== null),
     formValues: values,
     settings: computed(() => ({

@@ -185,6 +185,13 @@ export const en = {
     storage: (used: string, quota: string) =>
       `Compiled models and the gallery take ${used} of the ${quota} that this browser allows.`,
   },
+  modelFiles: {
+    drop: 'Drop a .safetensors file or a diffusers folder here, or',
+    reading: 'Looking at the files…',
+    files: 'choose files',
+    folder: 'choose a folder',
+    forget: 'Take off the list',
+  },
   compiled: {
     title: 'Compiled in this browser',
     empty: 'Nothing yet. A checkpoint is compiled when it is first loaded.',

@@ -1,9 +1,11 @@
 import type { CheckpointInfo } from '../../../protocol/catalog.ts';
 import { chooseCheckpoint, refreshModels } from '../actions.ts';
 import { formatBytes } from '../format.ts';
+import { forgetModelFiles } from '../model-files.ts';
 import { t } from '../strings/strings.ts';
 import { CompiledPanel } from './compiled-panel.tsx';
 import { useApp } from './context.ts';
+import { ModelDrop } from './model-drop.tsx';
 import { ProblemNote } from './problem-note.tsx';
 import { ProgressPanel } from './progress-panel.tsx';
 
@@ -24,6 +26,12 @@ function CheckpointRow({ checkpoint }: { checkpoint: CheckpointInfo }) {
         <p class="quiet">{facts.join(' · ')}</p>
         <p class="quiet model-file">{filename}</p>
       </div>
+      {source === 'browser' && !isInMemory && !app.state.isRemote.value && (
+        <button type="button" class="push-right" onClick={() => void forgetModelFiles(app, name)}>
+          {t.modelFiles.forget}
+          <span class="visually-hidden"> {name}</span>
+        </button>
+      )}
       {isInMemory ? (
         <span class="badge">{t.models.inMemory}</span>
       ) : (
@@ -62,6 +70,7 @@ export function ModelsView() {
       <ProblemNote problem={checkpointProblem} />
       <section class="panel">
         <h2>{t.models.checkpoints}</h2>
+        {!app.state.isRemote.value && <ModelDrop />}
         {checkpoints.length === 0 && <p class="quiet">{t.models.empty}</p>}
         <ul class="model-list">
           {checkpoints.map((checkpoint) => (

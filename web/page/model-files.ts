@@ -1,0 +1,127 @@
+import { serializeError } from '../../protocol/errors.ts';
+import type { LocalFile } from '../shared/engine.ts';
+import { type ActionContext, chooseCheckpoint } from './actions.ts';
+import { keepStorage } from './compiled-models.ts';
+
+/** What may matter to a model; pickled files too, so that they can be refused by name. */
+const WANTED = /\.(safetensors|json|txt|ya?ml|ckpt|pt|pth|bin)$/i;
+/** Enough for any model; a whole home folder dropped by mistake ends here. */
+const MAX_FILES = 2_000;
+const MAX_DEPTH = 6;
+
+/** Adds files as checkpoints and loads the first, so that it is compiled while its file is at hand. */
+export async function addModelFiles(
+  context: ActionContext,
+  read: () => Promise<readonly LocalFile[]>,
+): Promise<void> {
+  const { state, engine } = context;
+  const { isReading, problem } = state.modelFiles;
+  if (isReading.value) return;
+  problem.value = null;
+  isReading.value = true;
+  try {
+    void keepStorage(state);
+    const [first] = await engine.addFiles(await read());
+    isReading.value = false;
+    if (first !== undefined) await chooseCheckpoint(context, first);
+  } catch (error) {
+    problem.value = serializeError(error);
+  } finally {
+    isReading.value = false;
+  }
+}
+
+/** Takes an added checkpoint off the list. */
+export async function forgetModelFiles({ state, engine }: ActionContext, name: string) {
+  state.modelFiles.problem.value = null;
+  try {
+    await engine.forgetFiles(name);
+  } catch (error) {
+    state.modelFiles.problem.value = serializeError(error);
+  }
+}
+
+/** Files of a file or folder input. */
+export function chosenFiles(files: Iterable<File>): LocalFile[] {
+  return [...files]
+    .filter(({ name }) => WANTED.test(name))
+    .slice(0, MAX_FILES)
+    .map((file) => ({ path: file.webkitRelativePath || file.name, file }));
+}
+
+/** A dropped thing: a handle where the browser has those, else an entry. */
+type Dropped = Promise<FileSystemHandle | null> | FileSystemEntry | null;
+
+/** Not in every browser, and not in the type library. */
+interface HandleItem {
+  getAsFileSystemHandle?(): Promise<FileSystemHandle | null>;
+}
+
+/**
+ * Everything below what was dropped that may belong to a model. Must be called while the drop event is
+ * handled: its data is gone afterwards.
+ */
+export function droppedFiles(data: DataTransfer): () => Promise<LocalFile[]> {
+  const dropped: Dropped[] = [...data.items]
+    .filter(({ kind }) => kind === 'file')
+    .map((item) => {
+      const withHandle: HandleItem = item as HandleItem;
+      return withHandle.getAsFileSystemHandle?.() ?? item.webkitGetAsEntry();
+    });
+  return async () => {
+    const found: LocalFile[] = [];
+    for (const each of dropped) {
+      const thing = await each;
+      if (!thing) continue;
+      if ('kind' in thing) await walkHandle(thing, '', found);
+      else await walkEntry(thing, '', found);
+    }
+    return found;
+  };
+}
+
+function isWanted(name: string, path: string, found: readonly LocalFile[]): boolean {
+  return WANTED.test(name) && found.length < MAX_FILES && path.split('/').length <= MAX_DEPTH;
+}
+
+async function walkHandle(handle: FileSystemHandle, above: string, found: LocalFile[]) {
+  const path = `${above}${handle.name}`;
+  if (handle.kind === 'file') {
+    const fileHandle = handle as FileSystemFileHandle;
+    if (isWanted(handle.name, path, found)) {
+      found.push({ path, file: await fileHandle.getFile(), handle: fileHandle });
+    }
+  } else if (path.split('/').length < MAX_DEPTH) {
+    for await (const child of (handle as FileSystemDirectoryHandle).values()) {
+      await walkHandle(child, `${path}/`, found);
+    }
+  }
+}
+
+async function walkEntry(entry: FileSystemEntry, above: string, found: LocalFile[]) {
+  const path = `${above}${entry.name}`;
+  if (entry.isFile) {
+    if (!isWanted(entry.name, path, found)) return;
+    const file = await new Promise<File>((resolve, reject) =>
+      (entry as FileSystemFileEntry).file(resolve, reject),
+    );
+    found.push({ path, file });
+  } else if (path.split('/').length < MAX_DEPTH) {
+    for (const child of await childrenOf(entry as FileSystemDirectoryEntry)) {
+      await walkEntry(child, `${path}/`, found);
+    }
+  }
+}
+
+/** A reader gives at most a hundred entries at a time, and none when all were given. */
+async function childrenOf(folder: FileSystemDirectoryEntry): Promise<FileSystemEntry[]> {
+  const reader = folder.createReader();
+  const children: FileSystemEntry[] = [];
+  for (;;) {
+    const some = await new Promise<FileSystemEntry[]>((resolve, reject) =>
+      reader.readEntries(resolve, reject),
+    );
+    if (some.length === 0) return children;
+    children.push(...some);
+  }
+}
