@@ -9,7 +9,7 @@ export function banner(
 ): string {
   const rows: (readonly [string, string])[] = [
     ['Page', bridge.url],
-    ['KoboldAI Lite', 'Settings, Media (Images), Generate Images: A1111 / Forge (SD API),'],
+    ['KoboldAI Lite', 'Settings, Media, Image Backend: KCPP / Forge / A1111,'],
     [
       '',
       bridge.access.isOn
