@@ -41,6 +41,8 @@ export const generationSummary = z.object({
   checkpoint: z.string(),
   /** First ten hex digits of the checkpoint's SHA-256, or null where it is not known. */
   checkpointHash: z.string().nullable(),
+  /** The VAE in the place of the checkpoint's own: file name, and the first ten digits of its SHA-256. */
+  vae: z.object({ name: z.string(), hash: z.string() }).nullish(),
   clipSkip: z.int().min(1),
   /** Infotext keys beyond the fixed ones, in order. */
   extraParams: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),

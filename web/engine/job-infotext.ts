@@ -8,6 +8,8 @@ export interface InfotextCheckpoint {
   readonly name: string;
   /** First ten hex digits of its SHA-256, null where it is not known. */
   readonly hash: string | null;
+  /** A VAE in the place of its own: file name, and the first ten digits of its SHA-256. */
+  readonly vae?: { readonly name: string; readonly hash: string } | null;
 }
 
 export interface InfotextPicture {
@@ -46,6 +48,8 @@ export function jobInfotext(
     randnSource: RNG_NAMES[params.randnSource],
     model: checkpoint.name,
     modelHash: checkpoint.hash,
+    vaeHash: checkpoint.vae?.hash ?? null,
+    vae: checkpoint.vae?.name ?? null,
     extraParams: extraInfotextParams(params, picture.extraParams),
     version: `Easel ${appVersion}`,
   });

@@ -22,7 +22,7 @@ export interface JobHost {
   readonly appVersion: string;
   /** The checkpoint of the job, loaded now if need be. */
   load(
-    name: string | null,
+    wanted: Pick<GenerationParams, 'checkpoint' | 'vae'>,
     tell: (activity: EngineActivity) => void,
     signal: AbortSignal | undefined,
   ): Promise<{ loaded: LoadedCheckpoint; runtime: Runtime }>;
@@ -69,14 +69,17 @@ async function attemptJob(
   const startedAt = performance.now();
   const tell = (activity: EngineActivity) =>
     options.onProgress?.(loadProgress(activity, params.batchCount * params.batchSize));
-  const { loaded, runtime } = await host.load(params.checkpoint, tell, options.signal);
+  const { loaded, runtime } = await host.load(params, tell, options.signal);
   const loadSeconds = secondsSince(startedAt);
   const before = { ...runtime.counters };
   const { model, manifest } = loaded;
   const size = realSize(params, model.description.vaeFactor);
   assertFits({ ...size, pictures: params.batchSize }, manifest.model, runtime.device);
 
-  const checkpoint = { name: loaded.name, hash: manifest.sha256.slice(0, 10) };
+  const checkpoint = {
+    ...{ name: loaded.name, hash: manifest.sha256.slice(0, 10) },
+    vae: loaded.vae,
+  };
   const result = await generate({
     params,
     model,
@@ -99,6 +102,7 @@ async function attemptJob(
     height: result.height,
     checkpoint: checkpoint.name,
     checkpointHash: checkpoint.hash,
+    vae: checkpoint.vae,
     clipSkip: params.clipSkip,
     extraParams: extraInfotextParams(params, result.extraParams),
     notes: [

@@ -25,6 +25,7 @@ export interface EngineWishes {
   readonly device: string;
   readonly precision: EngineConfig['precision'];
   readonly checkpoint: string | null;
+  readonly vae?: string | null;
   readonly allocator: EngineConfig['allocator'];
   readonly unloadIdleMinutes: number | null;
 }
@@ -111,6 +112,7 @@ export function engineConfigOf(pageUrl: string, server: Server, chosen = ''): En
     device: query.get('device') ?? wishes.device,
     precision: asked.success ? asked.data : wishes.precision,
     checkpoint: query.get('checkpoint') ?? wishes.checkpoint ?? ownChoice,
+    vae: query.get('vae') ?? wishes.vae ?? null,
     allocator: wishes.allocator,
     unloadIdleMinutes: wishes.unloadIdleMinutes,
     appVersion: EASEL_VERSION,

@@ -33,7 +33,11 @@ const MARKS: readonly (readonly [RegExp, ModelKind, DetectedModel['layout']])[] 
   [/^model\.diffusion_model\./, 'checkpoint', 'ldm'],
   [/^input_blocks\.0\.0\.weight$/, 'unet', 'ldm'],
   [/^time_embedding\.linear_1\.weight$/, 'unet', 'diffusers'],
-  [/^((params(_ema)?|model_state_dict)\.)?conv_first\.weight$|^model\.1\.sub\.\d+\.RDB1\./, 'upscaler', null],
+  [
+    /^((params(_ema)?|model_state_dict)\.)?conv_first\.weight$|^model\.1\.sub\.\d+\.RDB1\./,
+    'upscaler',
+    null,
+  ],
   [/^(first_stage_model\.)?(encoder\.down|decoder\.up)\.0\./, 'vae', 'ldm'],
   [/^(encoder\.down|decoder\.up)_blocks\.0\./, 'vae', 'diffusers'],
   [/^(taesd_)?(encoder|decoder)\.layers\.\d+\./, 'taesd', 'diffusers'],
