@@ -21,7 +21,7 @@ import { sizeOf } from './onnx/shapes.ts';
 import { BLOCK_SIZE, type QuantizedBits, quantizeBlocks } from './quantize.ts';
 import type { SourceTensor } from './safetensors.ts';
 import { ShardWriter } from './shard-writer.ts';
-import { codesShape, scalesName, type WeightSpec } from './weights.ts';
+import { codesShape, hasCodes, scalesName, type WeightSpec } from './weights.ts';
 
 /** Part of every cache key: raised whenever the same input would give other bytes. */
 export const COMPILER_VERSION = 2;
@@ -112,17 +112,9 @@ export async function compileComponents(
   return compiled;
 }
 
-/**
- * Matrices below this many elements stay in floats: all of a model's together are a rounding error of its
- * size, and among them are those that everything else depends on.
- */
-const MIN_QUANTIZED_ELEMENTS = 64 * 64;
-
 /** Bits that a weight's codes have; null where it is stored in floats. */
-function bitsFor({ isLinear, shape }: WeightSpec, stored: Precision): QuantizedBits | null {
-  if (stored !== 'q8' && stored !== 'q4') return null;
-  const isLarge = sizeOf(shape) >= MIN_QUANTIZED_ELEMENTS;
-  if (!isLinear || !isLarge || (shape[1] ?? 0) % BLOCK_SIZE !== 0) return null;
+function bitsFor(spec: WeightSpec, stored: Precision): QuantizedBits | null {
+  if ((stored !== 'q8' && stored !== 'q4') || !hasCodes(spec)) return null;
   return stored === 'q8' ? 8 : 4;
 }
 

@@ -25,6 +25,17 @@ export interface WeightSpec {
   readonly isLinear: boolean;
 }
 
+/**
+ * Matrices below this many elements stay in floats: together they are a rounding error of a model's size,
+ * and among them are those that everything else depends on.
+ */
+const MIN_QUANTIZED_ELEMENTS = 64 * 64;
+
+/** Whether the weight-only precisions store a weight as codes. */
+export function hasCodes({ isLinear, shape: [out = 0, inner = 0] }: WeightSpec): boolean {
+  return isLinear && out * inner >= MIN_QUANTIZED_ELEMENTS && inner % BLOCK_SIZE === 0;
+}
+
 /** Where one stored tensor lies. */
 export interface PlacedTensor {
   readonly dtype: Extract<WeightDtype, 'float32' | 'float16'>;

@@ -5,6 +5,7 @@ import type { EngineConfig } from '../shared/worker-protocol.ts';
 import type { EngineAccess } from './browser-access.ts';
 import { type CheckpointModel, createCheckpointModel } from './checkpoint-model.ts';
 import { loadCompiled } from './models/checkpoint-loader.ts';
+import { choosePrecision, deviceMemoryBytes } from './models/choose-precision.ts';
 import type { Manifest } from './models/manifest.ts';
 import type { ModelStore } from './models/model-store.ts';
 import { sourceIdentity } from './models/sources.ts';
@@ -84,7 +85,13 @@ export function createCheckpointKeeper(
     const manifest = await loadCompiled(listing, {
       sources: access.sources,
       store: models,
-      precision: choosePrecision(config.precision, runtime),
+      choosePrecision(weights) {
+        const memoryBytes = deviceMemoryBytes();
+        const choice = choosePrecision(config.precision, runtime.device, weights, memoryBytes);
+        console.info(`${listing.name}: ${choice.precision}. ${choice.reason}`);
+        if (choice.isReduced) notes.push(choice.reason);
+        return choice;
+      },
       runtimeVersion: runtime.version,
       onActivity,
       onNote: (note) => notes.push(note),
@@ -140,10 +147,4 @@ export function createCheckpointKeeper(
     uses: (key) => current?.manifest.key === key,
     store,
   };
-}
-
-/** Half precision where the device has it: half the memory, and the UNet's sums stay accurate enough. */
-function choosePrecision(wanted: EngineConfig['precision'], { device }: Runtime): Precision {
-  if (wanted !== 'auto') return wanted;
-  return device.hasShaderF16 ? 'fp16' : 'fp32';
 }

@@ -56,8 +56,8 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
   ): Promise<ModelSession> {
     const part = component(name);
     return cache.get(sessionKey(name, shape, graphOptions), weightBytes(part), async () => {
-      const { provider } = runtime.device;
-      const graph = buildGraph(part, shape, { ...graphOptions, provider });
+      const { provider, maxStorageBindingBytes: maxBindingBytes } = runtime.device;
+      const graph = buildGraph(part, shape, { ...graphOptions, provider, maxBindingBytes });
       const shards = await shardsOf(part);
       return runtime.openSession(graph, { what: `The ${LABELS[name]}`, shards, keepOnGpu });
     });

@@ -2,9 +2,9 @@ import type { ModelListing } from '../../../protocol/catalog.ts';
 import type { EngineActivity } from '../../../protocol/device.ts';
 import { type Checkpoint, openCheckpoint } from '../../compiler/checkpoint.ts';
 import { COMPILER_VERSION, compileCheckpoint } from '../../compiler/compile.ts';
-import type { Precision } from '../../compiler/model.ts';
 import { checkpointSha256, compiledKey, type HashedFile } from './cache-key.ts';
-import { compiledBytes } from './compiled-size.ts';
+import type { PrecisionChoice } from './choose-precision.ts';
+import { compiledBytes, largestComponent, type WeightCounts } from './compiled-size.ts';
 import { withLock } from './locks.ts';
 import type { Manifest } from './manifest.ts';
 import { type ModelStore, writeLock } from './model-store.ts';
@@ -14,7 +14,8 @@ import { type ModelSources, sourceIdentity } from './sources.ts';
 export interface LoadOptions {
   readonly sources: ModelSources;
   readonly store: ModelStore;
-  readonly precision: Precision;
+  /** Called once, with the weights of the checkpoint's largest component. */
+  readonly choosePrecision: (weights: WeightCounts) => PrecisionChoice;
   readonly runtimeVersion: string;
   readonly onActivity: (activity: EngineActivity) => void;
   /** Told what a user should know of the load beside its outcome, as a sentence. */
@@ -31,7 +32,7 @@ const HASH_BYTES = 8 * 2 ** 20;
  * hashes, which were taken when that version was first seen.
  */
 export async function loadCompiled(listing: ModelListing, options: LoadOptions): Promise<Manifest> {
-  const { store, sources, precision, runtimeVersion, signal } = options;
+  const { store, sources, runtimeVersion, signal } = options;
   const identity = sourceIdentity(listing);
   let checkpoint: Checkpoint | null = null;
   const open = async () => {
@@ -40,14 +41,17 @@ export async function loadCompiled(listing: ModelListing, options: LoadOptions):
   };
   const known = await store.readFingerprint(identity);
   const files = known?.files ?? (await hashSources(await open(), options));
-  if (!known) await store.writeFingerprint(identity, { files });
+  const weights = known?.weights ?? largestComponent(await open());
+  if (!known?.weights) await store.writeFingerprint(identity, { files, weights });
 
+  const choice = options.choosePrecision(weights);
+  const { precision, activations } = choice;
   const key = compiledKey({
     files,
     precision,
     compilerVersion: COMPILER_VERSION,
     runtimeVersion,
-    features: precision === 'fp16' ? ['shader-f16'] : [],
+    features: activations === 'float16' ? ['shader-f16'] : [],
   });
   const stored = await readWhole(key, listing.name, options);
   if (stored) {
@@ -58,7 +62,7 @@ export async function loadCompiled(listing: ModelListing, options: LoadOptions):
   return withLock(
     writeLock(key),
     // Another tab may have compiled it while this one waited.
-    async () => (await store.read(key)) ?? compile(await open(), key, about, options),
+    async () => (await store.read(key)) ?? compile(await open(), key, about, choice, options),
     signalOption(signal),
   );
 }
@@ -83,14 +87,16 @@ async function compile(
   checkpoint: Checkpoint,
   key: string,
   about: { name: string; sha256: string },
-  { store, precision, onActivity, signal }: LoadOptions,
+  { precision, activations }: PrecisionChoice,
+  { store, onActivity, signal }: LoadOptions,
 ): Promise<Manifest> {
-  await store.makeRoom(about.name, compiledBytes(checkpoint, precision));
+  await store.makeRoom(about.name, compiledBytes(checkpoint, { precision, activations }));
   const writer = store.write(key);
   const eta = createEta();
   try {
     const model = await compileCheckpoint(checkpoint, {
       precision,
+      activations,
       sink: writer.sink,
       onProgress({ component, doneBytes, totalBytes }) {
         const done = totalBytes > 0 ? doneBytes / totalBytes : 1;
