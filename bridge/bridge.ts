@@ -170,6 +170,7 @@ async function assemble(
   const library = new FolderModelLibrary({
     folders: options.folders,
     checkpointPath: options.checkpointPath,
+    vaePath: options.vaePath,
     distFolder,
     engines: relay,
     hasher,
@@ -196,13 +197,16 @@ async function assemble(
     isTls: options.tls !== null,
     a1111: {
       saveImages: options.saveImages,
-      optionDefaults: { samples_format: options.outputFormat },
+      optionDefaults: {
+        samples_format: options.outputFormat,
+        ...(options.engine.vae === null ? {} : { sd_vae: options.engine.vae }),
+      },
       flags: harmlessFlags(options, options.port),
       styles: createStyleReader(join(options.dataFolder, 'styles.csv')),
       log: (message) => log.info(message),
     },
     engine: {
-      start: () => ({ token, relayPath: RELAY_PATH, vae: null, ...options.engine }),
+      start: () => ({ token, relayPath: RELAY_PATH, ...options.engine }),
       hasRoom: () => relay.hasRoom,
       upgrade: relayUpgrade((socket) => relay.attach(socket)),
     },

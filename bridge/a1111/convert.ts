@@ -131,6 +131,7 @@ function commonParams(
     etaNoiseSeedDelta: Math.trunc(optionNumber(options, 'eta_noise_seed_delta', 0)),
     randnSource: NOISE_SOURCES.get(options.randn_source) ?? 'gpu',
     checkpoint,
+    vae: typeof options.sd_vae === 'string' ? options.sd_vae.slice(0, 1000) : null,
     outputFormat: FORMATS.get(options.samples_format) ?? 'png',
   } satisfies GenerationInput;
   return { params, notes: [...notes, ...styleNotes(request, styles), ...scriptNotes(request)] };

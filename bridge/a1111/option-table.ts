@@ -73,7 +73,11 @@ export const OPTIONS: readonly OptionEntry[] = [
   works('sd_model_checkpoint', '', 'the checkpoint of the next jobs; the tab loads it at once'),
   readOnly('sd_checkpoint_hash', '', 'SHA-256 of the checkpoint where it is known'),
   inert('sd_checkpoint_cache', 0, TAB_DECIDES),
-  inert('sd_vae', 'Automatic', NOT_YET),
+  works(
+    'sd_vae',
+    'Automatic',
+    'Automatic, None, or a name that sd-vae lists; one called as the checkpoint is found by Automatic',
+  ),
   inert('sd_vae_checkpoint_cache', 0, TAB_DECIDES),
   inert('sd_vae_as_default', true, 'only one VAE is ever loaded'),
   inert('sd_vae_encode_method', 'Full', 'always Full'),

@@ -25,6 +25,8 @@ export interface ModelLibraryOptions {
   readonly folders: ModelFolders;
   /** A checkpoint outside the folders, or null. */
   readonly checkpointPath: string | null;
+  /** A VAE outside the folders, or null. */
+  readonly vaePath?: string | null;
   /** The built page, which carries models of its own. */
   readonly distFolder: string;
   readonly engines: Pick<EngineDirectory, 'list'>;
@@ -65,14 +67,14 @@ export class FolderModelLibrary implements ModelLibrary {
   }
 
   async #read(kind: ModelListing['kind']): Promise<FoundModel[]> {
-    const { folders, checkpointPath } = this.#options;
+    const { folders, checkpointPath, vaePath = null } = this.#options;
     const found = await scanModels(kind, folders[kind], {
       onPickled: (path) => this.#warnOfPickle(path),
     });
-    if (kind === 'checkpoint' && checkpointPath !== null) {
-      const given = await describePath(kind, checkpointPath);
-      if (!given && /\.(ckpt|pt|pth|bin)$/i.test(checkpointPath))
-        this.#warnOfPickle(checkpointPath);
+    const givenPath = kind === 'checkpoint' ? checkpointPath : kind === 'vae' ? vaePath : null;
+    if (givenPath !== null) {
+      const given = await describePath(kind, givenPath);
+      if (!given && /\.(ckpt|pt|pth|bin)$/i.test(givenPath)) this.#warnOfPickle(givenPath);
       if (given && !found.some(({ listing }) => listing.filename === given.listing.filename)) {
         // Given by its path, so it is the one that its name means.
         const others = found.filter(({ listing }) => listing.name !== given.listing.name);

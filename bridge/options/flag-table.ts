@@ -198,9 +198,8 @@ export const FLAGS = [
     kind: 'value',
     value: 'NAME',
     group: 'Models',
-    help: 'VAE selected at start',
-    later:
-      "This version uses the VAE inside the checkpoint; start without the flag, or put the VAE into the checkpoint's vae/ folder.",
+    help: 'VAE selected at start: a name in the VAE folder, or a file',
+    shown: "the checkpoint's own",
   },
   {
     names: ['use-lora'],

@@ -24,6 +24,8 @@ export interface EngineOptions {
   readonly precision: 'auto' | 'fp32' | 'fp16' | 'q8' | 'q4';
   /** A name of the catalogue, or null for the embedded checkpoint. */
   readonly checkpoint: string | null;
+  /** A name of the VAE list, or null for the one that each checkpoint has. */
+  readonly vae: string | null;
   readonly allocator: 'caching' | 'simple' | 'disabled';
   readonly unloadIdleMinutes: number | null;
 }
@@ -48,6 +50,8 @@ export interface BridgeOptions {
   readonly folders: ModelFolders;
   /** A checkpoint given as a file or folder outside the folders above. */
   readonly checkpointPath: string | null;
+  /** A VAE given as a file outside the folders. */
+  readonly vaePath: string | null;
   /** Folder that holds the dated folders of pictures. */
   readonly outputFolder: string;
   readonly outputFormat: 'png' | 'jpg' | 'webp';

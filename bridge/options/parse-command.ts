@@ -112,12 +112,13 @@ function readFolders(flags: FlagValues, dataFolder: string, cwd: string): ModelF
   };
 }
 
-/** `--ckpt` names a model, or a file or folder on this machine whose stem is then the name. */
-function readCheckpoint(
+/** `--ckpt` or `--custom-vae` names a model, or a file or folder on this machine whose stem is then the name. */
+function readModel(
   flags: FlagValues,
+  flag: 'ckpt' | 'custom-vae',
   cwd: string,
 ): { name: string | null; path: string | null } {
-  const text = flags.text('ckpt');
+  const text = flags.text(flag);
   if (text === undefined || text === '') return { name: null, path: null };
   const path = resolve(cwd, text);
   const looksLikePath = /[\\/]|\.(safetensors|ckpt|pt|pth|bin)$/i.test(text);
@@ -125,7 +126,7 @@ function readCheckpoint(
   if (existsSync(path)) {
     if (/\.(ckpt|pt|pth|bin)$/i.test(path)) {
       throw new UsageError(
-        `--ckpt: ${text} is a pickle file, which can run code when opened; convert it to safetensors first.`,
+        `--${flag}: ${text} is a pickle file, which can run code when opened; convert it to safetensors first.`,
       );
     }
     return { name: statSync(path).isDirectory() ? parse(path).base : parse(path).name, path };
@@ -134,16 +135,20 @@ function readCheckpoint(
     return { name: parse(text).name, path: null };
   }
   throw new UsageError(
-    `--ckpt: there is no file or folder ${text}. Put the model into --models-dir and give its name, or give a path.`,
+    `--${flag}: there is no file or folder ${text}. Put the model into --models-dir and give its name, or give a path.`,
   );
 }
 
-function readEngine(flags: FlagValues, checkpoint: string | null): EngineOptions {
+function readEngine(
+  flags: FlagValues,
+  { checkpoint, vae }: Pick<EngineOptions, 'checkpoint' | 'vae'>,
+): EngineOptions {
   const idle = flags.number('unload-idle', 0, { min: 0, max: 100_000, isWhole: false });
   return {
     device: flags.text('device') || 'auto',
     precision: flags.choice('precision', ['auto', 'fp16', 'fp32', 'q8', 'q4'], 'auto'),
     checkpoint,
+    vae,
     allocator: flags.choice('device-allocator', ['caching', 'simple', 'disabled'], 'caching'),
     unloadIdleMinutes: idle === 0 ? null : idle,
   };
@@ -159,7 +164,8 @@ function readOptions(flags: FlagValues, surroundings: Surroundings): BridgeOptio
       '--listen opens Easel to the network, so it needs a password: add --api-auth USER:PASS or --api-auth-file FILE.',
     );
   }
-  const { name, path } = readCheckpoint(flags, cwd);
+  const checkpoint = readModel(flags, 'ckpt', cwd);
+  const vae = readModel(flags, 'custom-vae', cwd);
   return {
     port: flags.number('port', 7860, { min: 0, max: 65_535 }),
     listen,
@@ -171,9 +177,10 @@ function readOptions(flags: FlagValues, surroundings: Surroundings): BridgeOptio
     hosts: flags.list('allow-host'),
     printLinks: flags.isOn('print-links'),
     browser: flags.choice('browser', ['auto', 'open', 'headless', 'none'], 'auto'),
-    engine: readEngine(flags, name),
+    engine: readEngine(flags, { checkpoint: checkpoint.name, vae: vae.name }),
     folders: readFolders(flags, dataFolder, cwd),
-    checkpointPath: path,
+    checkpointPath: checkpoint.path,
+    vaePath: vae.path,
     outputFolder: resolve(cwd, flags.text('output-dir') ?? join(dataFolder, 'generated_imgs')),
     outputFormat: flags.choice('output-img-format', ['png', 'jpg', 'webp'], 'png'),
     savesMetadata: flags.isOn('save-metadata-to-json'),

@@ -9,6 +9,8 @@ import { choosePrecision, deviceMemoryBytes } from './models/choose-precision.ts
 import type { Manifest } from './models/manifest.ts';
 import type { ModelStore } from './models/model-store.ts';
 import { sourceIdentity } from './models/sources.ts';
+import { fileName } from './models/vae-choice.ts';
+import { isVae, loadCompiledVae, withVae } from './models/vae-loader.ts';
 import { settlePrediction } from './prediction-trial.ts';
 import { type ClipTokenizer, createClipTokenizer, loadClipVocabulary } from './prompt/tokenizer.ts';
 import type { Runtime } from './runtime/runtime.ts';
@@ -20,12 +22,16 @@ export interface LoadedCheckpoint {
   readonly precision: Precision;
   readonly manifest: Manifest;
   readonly model: CheckpointModel;
+  /** The VAE in the place of the checkpoint's own, as infotexts name it. */
+  readonly vae: { readonly name: string; readonly hash: string } | null;
   /** What the next job should say of the load, as sentences. */
   readonly notes: string[];
 }
 
 export interface KeepOptions {
   readonly runtime: Runtime;
+  /** The VAE to use; null is the checkpoint's own. */
+  readonly vae: ModelListing | null;
   readonly onActivity: (activity: EngineActivity) => void;
   readonly signal?: AbortSignal | undefined;
 }
@@ -55,6 +61,7 @@ export function createCheckpointKeeper(
   let currentIdentity = '';
   let currentRuntime: Runtime | null = null;
   let releaseUse = () => {};
+  let currentKeys: readonly string[] = [];
   let opening: Promise<ModelStore> | null = null;
 
   function store(): Promise<ModelStore> {
@@ -78,45 +85,77 @@ export function createCheckpointKeeper(
 
   async function load(
     listing: ModelListing,
-    { runtime, onActivity, signal }: KeepOptions,
+    { runtime, vae: vaeListing, onActivity, signal }: KeepOptions,
   ): Promise<LoadedCheckpoint> {
     const models = await store();
     const notes: string[] = [];
-    const manifest = await loadCompiled(listing, {
+    const options = {
       sources: access.sources,
       store: models,
+      runtimeVersion: runtime.version,
+      onActivity,
+      onNote: (note: string) => void notes.push(note),
+      signal,
+    };
+    const manifest = await loadCompiled(listing, {
+      ...options,
       choosePrecision(weights) {
-        const memoryBytes = deviceMemoryBytes();
-        const choice = choosePrecision(config.precision, runtime.device, weights, memoryBytes);
+        const memory = deviceMemoryBytes();
+        const choice = choosePrecision(config.precision, runtime.device, weights, memory);
         console.info(`${listing.name}: ${choice.precision}. ${choice.reason}`);
         if (choice.isReduced) notes.push(choice.reason);
         return choice;
       },
-      runtimeVersion: runtime.version,
-      onActivity,
-      onNote: (note) => notes.push(note),
-      signal,
     });
-    releaseUse = await models.use(manifest.key);
+    await keepInStore(models, manifest);
+    const { description: own } = manifest.model;
+    const vae = vaeListing ? await loadCompiledVae(vaeListing, own, options) : null;
+    if (vae) await keepInStore(models, vae);
+    const compiled =
+      vae && vaeListing ? withVae(manifest.model, vae.model, vaeListing.name) : manifest.model;
     onActivity({ kind: 'load', what: listing.name, done: 0, etaSeconds: null });
-    const shardsOf = (component: CompiledComponent) => models.shards(manifest, component);
-    const description = await settlePrediction(manifest.model, { runtime, shardsOf });
+    const shardsOf = (component: CompiledComponent) =>
+      models.shards(vae && isVae(component.name) ? vae : manifest, component);
+    const description = await settlePrediction(compiled, { runtime, shardsOf });
     const model = createCheckpointModel({
       runtime,
-      compiled: { ...manifest.model, description },
+      compiled: { ...compiled, description },
       shardsOf,
       tokenizers: await tokenizers(description),
       budgetBytes: WEIGHT_BUDGET_BYTES[runtime.device.provider],
     });
-    const unet = manifest.model.components.find(({ name }) => name === 'unet');
-    return { name: listing.name, precision: unet?.precision ?? 'fp32', manifest, model, notes };
+    const unet = compiled.components.find(({ name }) => name === 'unet');
+    return {
+      name: listing.name,
+      precision: unet?.precision ?? 'fp32',
+      manifest,
+      model,
+      vae: vae && vaeListing ? { name: fileName(vaeListing), hash: vae.sha256.slice(0, 10) } : null,
+      notes,
+    };
+  }
+
+  /** Nothing in use is deleted to make room. */
+  async function keepInStore(models: ModelStore, { key }: Manifest): Promise<void> {
+    const [before, release] = [releaseUse, await models.use(key)];
+    currentKeys = [...currentKeys, key];
+    releaseUse = () => {
+      before();
+      release();
+    };
+  }
+
+  function letGo(): void {
+    releaseUse();
+    releaseUse = () => {};
+    currentKeys = [];
   }
 
   async function unload(): Promise<void> {
     const leaving = current;
     current = null;
     await leaving?.model.release();
-    releaseUse();
+    letGo();
   }
 
   return {
@@ -124,7 +163,8 @@ export function createCheckpointKeeper(
       return current;
     },
     async ensure(listing, options) {
-      const identity = sourceIdentity(listing);
+      const { vae } = options;
+      const identity = [listing, ...(vae ? [vae] : [])].map(sourceIdentity).join('|');
       if (current && identity === currentIdentity && options.runtime === currentRuntime) {
         return current;
       }
@@ -132,7 +172,7 @@ export function createCheckpointKeeper(
       try {
         current = await load(listing, options);
       } catch (error) {
-        releaseUse();
+        letGo();
         throw error;
       }
       currentIdentity = identity;
@@ -142,9 +182,9 @@ export function createCheckpointKeeper(
     unload,
     forget() {
       current = null;
-      releaseUse();
+      letGo();
     },
-    uses: (key) => current?.manifest.key === key,
+    uses: (key) => current !== null && currentKeys.includes(key),
     store,
   };
 }

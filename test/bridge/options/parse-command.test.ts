@@ -53,6 +53,7 @@ describe('the command line', () => {
         device: 'auto',
         precision: 'auto',
         checkpoint: null,
+        vae: null,
         allocator: 'caching',
         unloadIdleMinutes: null,
       },
@@ -66,6 +67,7 @@ describe('the command line', () => {
         taesd: '/data/models/VAE-approx',
       },
       checkpointPath: null,
+      vaePath: null,
       outputFolder: '/data/generated_imgs',
       outputFormat: 'png',
       savesMetadata: false,
@@ -143,6 +145,14 @@ describe('the command line', () => {
   ])('takes a name or a path: %s', (line, name, path) => {
     const { engine, checkpointPath } = options(...line.split(' '));
     expect([engine.checkpoint, checkpointPath]).toEqual([name, path]);
+  });
+
+  it.each([
+    ['--custom-vae kl-f8', 'kl-f8', null],
+    ['--vae-path ./mine.safetensors', 'mine', join(cwd, 'mine.safetensors')],
+  ])('takes a VAE by name or path: %s', (line, name, path) => {
+    const { engine, vaePath } = options(...line.split(' '));
+    expect([engine.vae, vaePath]).toEqual([name, path]);
   });
 
   it.each([

@@ -2,6 +2,7 @@ import type { ModelListing } from '../../../protocol/catalog.ts';
 import type { EngineActivity } from '../../../protocol/device.ts';
 import { type Checkpoint, openCheckpoint } from '../../compiler/checkpoint.ts';
 import { COMPILER_VERSION, compileCheckpoint } from '../../compiler/compile.ts';
+import type { ModelFiles } from '../../compiler/model.ts';
 import { checkpointSha256, compiledKey, type HashedFile } from './cache-key.ts';
 import type { PrecisionChoice } from './choose-precision.ts';
 import { compiledBytes, largestComponent, type WeightCounts } from './compiled-size.ts';
@@ -21,6 +22,8 @@ export interface LoadOptions {
   /** Told what a user should know of the load beside its outcome, as a sentence. */
   readonly onNote?: (note: string) => void;
   readonly signal?: AbortSignal | undefined;
+  /** Reads what is to be compiled; a checkpoint without it. */
+  readonly open?: (files: ModelFiles, options: { signal?: AbortSignal }) => Promise<Checkpoint>;
 }
 
 /** Bytes hashed at a time: one read of the source. */
@@ -32,11 +35,11 @@ const HASH_BYTES = 8 * 2 ** 20;
  * hashes, which were taken when that version was first seen.
  */
 export async function loadCompiled(listing: ModelListing, options: LoadOptions): Promise<Manifest> {
-  const { store, sources, runtimeVersion, signal } = options;
+  const { store, sources, runtimeVersion, signal, open: read = openCheckpoint } = options;
   const identity = sourceIdentity(listing);
   let checkpoint: Checkpoint | null = null;
   const open = async () => {
-    checkpoint ??= await openCheckpoint(sources.open(listing), signalOption(signal));
+    checkpoint ??= await read(sources.open(listing), signalOption(signal));
     return checkpoint;
   };
   const known = await store.readFingerprint(identity);
