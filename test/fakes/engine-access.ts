@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as ort from 'onnxruntime-web/wasm';
 import type { ModelListing } from '../../protocol/catalog.ts';
@@ -44,6 +45,8 @@ export interface NodeAccess extends EngineAccess {
 }
 
 export interface NodeAccessOptions {
+  /** The model's folder; the fixture sd15-tiny without it. */
+  readonly folder?: string;
   readonly entries?: KeyValueStore;
   /** Remembers the files of the user's own disk. */
   readonly localEntries?: KeyValueStore;
@@ -60,13 +63,15 @@ export function nodeAccess(options: NodeAccessOptions = {}): NodeAccess {
   const { localEntries = createMemoryStore() } = options;
   const runtimes: Runtime[] = [];
   const pictures: Pixels[] = [];
-  const files = folderFiles(`${MODELS}sd15-tiny`, 'sd15-tiny');
+  const { folder = `${MODELS}sd15-tiny` } = options;
+  const name = basename(folder);
+  const files = folderFiles(folder, name);
   const listing: ModelListing = {
     kind: 'checkpoint',
-    name: 'sd15-tiny',
+    name,
     source: 'embedded',
-    filename: 'models/sd15-tiny',
-    url: 'models/sd15-tiny/',
+    filename: `models/${name}`,
+    url: `models/${name}/`,
     files: files.files.map(({ path, sizeBytes }) => ({ path, sizeBytes })),
     version,
   };

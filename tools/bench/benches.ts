@@ -1,6 +1,7 @@
 import { benchLoad } from './load.ts';
 import { benchMemory } from './memory.ts';
 import { benchOverhead } from './overhead.ts';
+import { benchPrecision } from './precision.ts';
 import { benchRelay } from './relay.ts';
 import { type BenchRow, formatTable } from './row.ts';
 import { benchWebgpu } from './webgpu.ts';
@@ -12,6 +13,7 @@ const BENCHES: Readonly<Record<string, () => Promise<readonly BenchRow[]>>> = {
   load: benchLoad,
   webgpu: benchWebgpu,
   memory: benchMemory,
+  precision: benchPrecision,
 };
 
 /** Runs the named groups, or all of them; a group that fails ends the run with its error. */

@@ -23,6 +23,18 @@ export function atMost(
   return { group, name, value, unit, promise: `≤ ${limit}`, kept: value <= limit, note };
 }
 
+/** A row with a lower limit. */
+export function atLeast(
+  group: string,
+  name: string,
+  value: number,
+  unit: string,
+  limit: number,
+  note: string,
+): BenchRow {
+  return { group, name, value, unit, promise: `≥ ${limit}`, kept: value >= limit, note };
+}
+
 /** A row without a promise. */
 export function figure(
   group: string,
