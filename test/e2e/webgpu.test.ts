@@ -63,7 +63,9 @@ describe('WebGPU', () => {
     }
   }
 
-  it('agrees with wasm (PSNR of at least 40 dB) and with itself (same seed, same bytes)', async () => {
+  it('agrees with wasm (PSNR of at least 40 dB) and with itself (same seed, same bytes)', {
+    timeout: 600_000,
+  }, async () => {
     const onWasm = await generateOn('wasm');
     const onGpu = await generateOn('webgpu');
     for (const files of [onWasm, onGpu]) expect(files[0]!.equals(files[1]!)).toBe(true);
