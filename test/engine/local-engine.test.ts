@@ -269,12 +269,13 @@ describe('a file of the own disk', () => {
     const later = start(surroundings);
     const again = await later.generate({ checkpoint: 'mine', seed: 5 });
     expect(again.images[0]!.bytes).toEqual(images[0]!.bytes);
-    later.engine.onCatalog(({ checkpoints }) =>
+    const unsubscribe = later.engine.onCatalog(({ checkpoints }) =>
       expect(checkpoints.map(({ name, source }) => [name, source])).toEqual([
         ['sd15-tiny', 'embedded'],
         ['mine', 'browser'],
       ]),
     );
+    unsubscribe();
     await later.engine.forgetFiles('mine');
     await expect(later.generate({ checkpoint: 'mine' })).rejects.toMatchObject({
       code: 'not-found',
@@ -373,9 +374,32 @@ describe('a device that is lost in a job', () => {
   });
 
   test('other failures are not tried again', async () => {
-    const error = () => new GenerationError('out-of-memory', 'too large');
+    const error = () => new GenerationError('internal', 'a bug');
     const { access, generate } = start({ wrap: (runtime) => failing(runtime, 1, error) });
-    await expect(generate()).rejects.toMatchObject({ code: 'out-of-memory' });
+    await expect(generate()).rejects.toMatchObject({ code: 'internal' });
     expect(access.runtimes).toHaveLength(1);
+  });
+});
+
+describe('a device that runs out of memory in a job', () => {
+  const full = () => new GenerationError('out-of-memory', 'The UNet did not fit into memory.');
+
+  test('makes it again with one part of the model at a time, and says so', async () => {
+    vi.spyOn(console, 'error').mockImplementation(() => {});
+    const untroubled = await start().generate({ seed: 5 });
+    const { access, generate } = start({ wrap: (runtime) => failing(runtime, 1, full) });
+    const { summary, images } = await generate({ seed: 5 });
+    expect(images.map(({ bytes }) => bytes)).toEqual(untroubled.images.map(({ bytes }) => bytes));
+    expect(summary.notes).toEqual([expect.stringContaining('one part of the model in memory')]);
+    expect(access.runtimes).toHaveLength(1);
+    expect((await generate({ seed: 5 })).summary.notes).toEqual([]);
+  });
+
+  test('twice fails the job', async () => {
+    vi.spyOn(console, 'error').mockImplementation(() => {});
+    const { generate } = start({
+      wrap: (runtime) => failing(failing(runtime, 1, full), 2, full),
+    });
+    await expect(generate()).rejects.toMatchObject({ code: 'out-of-memory' });
   });
 });

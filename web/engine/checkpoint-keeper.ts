@@ -123,6 +123,7 @@ export function createCheckpointKeeper(
       shardsOf,
       tokenizers: await tokenizers(description),
       budgetBytes: WEIGHT_BUDGET_BYTES[runtime.device.provider],
+      onNote: (note) => void (notes.includes(note) || notes.push(note)),
     });
     const unet = compiled.components.find(({ name }) => name === 'unet');
     return {

@@ -6,6 +6,7 @@ import type {
   ComponentName,
   GraphShape,
 } from '../compiler/model.ts';
+import { largestTile } from './device-limits.ts';
 import type { BatchShape, DiffusionModel, LatentSpace, LatentsRequest } from './diffusion-model.ts';
 import { planConditioning } from './prompt/plan.ts';
 import type { ClipTokenizer } from './prompt/tokenizer.ts';
@@ -16,6 +17,7 @@ import type { ModelSession, Runtime } from './runtime/runtime.ts';
 import { SessionCache } from './runtime/session-cache.ts';
 import type { DeviceTensor } from './runtime/tensor.ts';
 import { createTextEncoding } from './text-encoding.ts';
+import { createTiledSession } from './tiled-session.ts';
 import { type BatchSessions, createLatentSpace } from './unet-space.ts';
 
 export interface CheckpointModelOptions {
@@ -26,18 +28,25 @@ export interface CheckpointModelOptions {
   readonly tokenizers: readonly ClipTokenizer[];
   /** Weights that may be in memory at once. */
   readonly budgetBytes: number;
+  /** Told what the next job should say, as sentences. */
+  readonly onNote?: (note: string) => void;
 }
 
 /** A checkpoint whose sessions are opened when they are first needed. */
 export interface CheckpointModel extends DiffusionModel {
   /** Opens the sessions of an ordinary job, so that the first one does not wait for them. */
   warmUp(options: { height: number; width: number }): Promise<void>;
+  /**
+   * Gives all weights back and works from now on with the least memory: one part of the model at a time,
+   * the VAE in small tiles. False when it does so already.
+   */
+  economise(): Promise<boolean>;
   /** Gives all weights back. */
   release(): Promise<void>;
 }
 
 export function createCheckpointModel(options: CheckpointModelOptions): CheckpointModel {
-  const { runtime, compiled, shardsOf, tokenizers, budgetBytes } = options;
+  const { runtime, compiled, shardsOf, tokenizers, budgetBytes, onNote = () => {} } = options;
   const { description } = compiled;
   const cache = new SessionCache(budgetBytes);
   const stepGraphs = new StepGraphs(runtime);
@@ -63,6 +72,28 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
     });
   }
 
+  let tile = largestTile(compiled, runtime.device);
+  let isEconomical = false;
+
+  /** A VAE's part for a picture of that many latents: whole, or in tiles where it is too large. */
+  async function vae(name: 'vae_encoder' | 'vae_decoder', height: number, width: number) {
+    if (height <= tile && width <= tile) return session(name, latentShapeOf(1, height, width));
+    const { vaeFactor } = description;
+    const side = Math.min(tile, COMMON_TILE) * vaeFactor;
+    onNote(
+      `The VAE worked in tiles of ${side} pixels: the whole picture is too much for the device.`,
+    );
+    const isDecoder = name === 'vae_decoder';
+    return createTiledSession({
+      runtime,
+      open: (part) => session(name, latentShapeOf(1, part.height, part.width)),
+      tile: Math.min(tile, COMMON_TILE),
+      ...(isDecoder
+        ? { input: 'latents', output: 'image', inputScale: 1, outputScale: vaeFactor }
+        : { input: 'sample', output: 'latent_mean', inputScale: vaeFactor, outputScale: 1 }),
+    });
+  }
+
   const texts = createTextEncoding(description, async ({ component: name }, tokens, states) => {
     const encoder = await session(name, textShape(tokens.length), states);
     const ids = runtime.tensor(Int32Array.from(tokens), [1, tokens.length]);
@@ -75,8 +106,7 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
 
   async function encodeImage(image: Float32Array, height: number, width: number) {
     const { vaeFactor, shiftFactor, scalingFactor } = description;
-    const shape = latentShapeOf(1, height / vaeFactor, width / vaeFactor);
-    const encoder = await session('vae_encoder', shape);
+    const encoder = await vae('vae_encoder', height / vaeFactor, width / vaeFactor);
     const outputs = await encoder.run({ sample: runtime.tensor(image, [1, 3, height, width]) });
     const mean = await take(outputs, 'latent_mean');
     return mean.map((value) => (value - shiftFactor) * scalingFactor);
@@ -95,7 +125,7 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
           sessionKey('unet', unetShape(1, tokens), {}),
           weightBytes(component('unet')),
         ),
-      vaeDecoder: () => session('vae_decoder', latentShapeOf(1, height, width)),
+      vaeDecoder: () => vae('vae_decoder', height, width),
     };
   }
 
@@ -134,12 +164,24 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
       await sessions.unet(2, tokens);
       await sessions.vaeDecoder();
     },
+    async economise() {
+      if (isEconomical) return false;
+      isEconomical = true;
+      tile = Math.min(tile, SMALL_TILE);
+      await cache.keepOne();
+      return true;
+    },
     async release() {
       texts.forget();
       await cache.clear();
     },
   };
 }
+
+/** Latents a side of a tile: where tiles are needed, larger ones gain nothing. */
+const COMMON_TILE = 64;
+/** The same after the device ran out of memory. */
+const SMALL_TILE = 32;
 
 const LABELS: Readonly<Record<ComponentName, string>> = {
   text_encoder: 'text encoder',

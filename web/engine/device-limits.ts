@@ -15,13 +15,14 @@ const WASM_TENSORS_AT_ONCE = 3;
 
 /**
  * Refuses a job before any work when its largest tensor is more than the device can hold. The estimate
- * is the widest layer at full size: of the VAE's decoder, which makes one picture at a time, and of the
- * UNet, which makes the whole batch with and without the negative prompt.
+ * is the widest layer at full size: of the UNet, which makes the whole batch with and without the negative
+ * prompt, and of the VAE's decoder where even a tile of a picture is too large.
  */
 export function assertFits(size: JobSize, model: CompiledModel, device: DeviceInfo): void {
   const { width, height, pictures } = size;
   const { vaeFactor } = model.description;
-  const decoder = widestChannels(model, 'vae_decoder', 'blockOutChannels') * width * height;
+  const isTiled = largestTile(model, device) >= MIN_TILE;
+  const decoder = isTiled ? 0 : decoderChannels(model) * width * height;
   const latents = (width / vaeFactor) * (height / vaeFactor);
   // A skip connection is joined to the widest neighbour on the way up: three times the first level.
   const unet = 3 * firstLevelChannels(model) * latents * 2 * pictures;
@@ -36,6 +37,19 @@ export function assertFits(size: JobSize, model: CompiledModel, device: DeviceIn
     'invalid-request',
     `${pictures} × ${width}×${height} needs a block of ${gigabytes(needed)} on this device (${device.adapter}), which holds at most ${gigabytes(limit)}. ${advice}`,
   );
+}
+
+/** Latents a side below which a tile shows too little of the picture for the VAE to make sense of it. */
+const MIN_TILE = 16;
+
+/** Side of the largest square that the VAE can do at once on this device, in latents. */
+export function largestTile(model: CompiledModel, device: DeviceInfo): number {
+  const pixels = tensorLimit(model, device) / (decoderChannels(model) * FLOAT_BYTES);
+  return Math.floor(Math.sqrt(Math.max(0, pixels)) / model.description.vaeFactor);
+}
+
+function decoderChannels(model: CompiledModel): number {
+  return widestChannels(model, 'vae_decoder', 'blockOutChannels');
 }
 
 function tensorLimit(model: CompiledModel, device: DeviceInfo): number {

@@ -157,6 +157,7 @@ export function createLocalEngine(
     access,
     appVersion: config.appVersion,
     load,
+    economise: async () => (await keeper.current?.model.economise()) ?? false,
     async renewDevice() {
       keeper.forget();
       await device.renew();

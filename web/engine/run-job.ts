@@ -28,11 +28,16 @@ export interface JobHost {
   ): Promise<{ loaded: LoadedCheckpoint; runtime: Runtime }>;
   /** Drops a device that failed, so that the next `load` opens a fresh one. */
   renewDevice(): Promise<void>;
+  /** Makes the checkpoint in memory work with the least memory; false when it does so already. */
+  economise(): Promise<boolean>;
 }
 
 const RETRIED = 'The graphics device was lost on the way; the job was made again on a fresh one.';
 
-/** Runs one job to its summary; a job that loses its device is made again, once. */
+const ECONOMISED =
+  'The device ran out of memory; the job was made again with one part of the model in memory at a time, which is slower. A smaller picture or precision avoids that.';
+
+/** Runs one job to its summary; one that loses its device or its memory is made again, once. */
 export async function runJob(
   params: GenerationParams,
   options: GenerateOptions,
@@ -52,11 +57,14 @@ export async function runJob(
   try {
     return await attemptJob(params, once, flags, host);
   } catch (error) {
-    if (!(error instanceof GenerationError) || error.code !== 'device-lost') throw error;
-    console.error('A job lost its device and is made again.', error);
-    await host.renewDevice();
+    const code = error instanceof GenerationError ? error.code : null;
+    const isWorthATry = code === 'out-of-memory' && (await host.economise());
+    if (code !== 'device-lost' && !isWorthATry) throw error;
+    console.error('A job failed and is made again.', error);
+    if (code === 'device-lost') await host.renewDevice();
     const summary = await attemptJob(params, once, flags, host);
-    return { ...summary, notes: [...summary.notes, RETRIED] };
+    const note = code === 'device-lost' ? RETRIED : ECONOMISED;
+    return { ...summary, notes: [...summary.notes, note] };
   }
 }
 

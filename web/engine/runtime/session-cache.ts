@@ -11,12 +11,18 @@ interface CachedSession {
  * handed out must be run before the next one is asked for.
  */
 export class SessionCache {
-  readonly #budgetBytes: number;
+  #budgetBytes: number;
   /** In order of last use. */
   readonly #sessions = new Map<string, CachedSession>();
 
   constructor(budgetBytes: number) {
     this.#budgetBytes = budgetBytes;
+  }
+
+  /** From now on every session runs alone: the one before leaves before the next is opened. */
+  async keepOne(): Promise<void> {
+    this.#budgetBytes = 0;
+    await this.clear();
   }
 
   get weightBytes(): number {
