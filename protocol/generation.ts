@@ -51,8 +51,6 @@ export const inpaintParams = z.object({
   isOnlyMasked: z.boolean().default(false),
   /** Pixels of the picture around the mask that come along when only that is redrawn. */
   padding: z.int().min(0).max(GENERATION_LIMITS.maxSide).default(32),
-  /** Checkpoints made for inpainting: 1 hides the masked pixels from the UNet, 0 shows them. */
-  conditioningWeight: z.number().min(0).max(1).default(1),
 });
 export type InpaintParams = z.infer<typeof inpaintParams>;
 
@@ -111,12 +109,30 @@ export const samplingOptions = z.object({
 });
 export type SamplingOptions = z.infer<typeof samplingOptions>;
 
+/** How a picture is enlarged (A1111's "extras"). */
+export const upscaleParams = z.object({
+  /** A name of `/sdapi/v1/upscalers` other than `None`. */
+  upscaler: z.string().min(1).max(500),
+  /** Blended over the first with `secondVisibility`; null is none. */
+  secondUpscaler: z.string().min(1).max(500).nullable().default(null),
+  secondVisibility: z.number().min(0).max(1).default(0),
+  /** Used where a side is 0. */
+  scale: z.number().positive().max(64).default(2),
+  /** Target size in pixels, which is covered. */
+  width: z.int().min(0).max(16_384).default(0),
+  height: z.int().min(0).max(16_384).default(0),
+  /** Cuts the middle out where the shape is another than the target's. */
+  isCropped: z.boolean().default(true),
+});
+export type UpscaleParams = z.infer<typeof upscaleParams>;
+
 /**
  * The validated parameters of one job: `batchSize * batchCount` pictures. Seeds are already drawn:
  * -1 does not exist behind the API. Sizes are pixels; the engine rounds them down to the VAE factor.
  */
 export const generationParams = z.object({
-  mode: z.enum(['txt2img', 'img2img']).default('txt2img'),
+  /** `upscale` enlarges the one picture of `initImages` and looks at `upscale` and `outputFormat` alone. */
+  mode: z.enum(['txt2img', 'img2img', 'upscale']).default('txt2img'),
   prompt: prompt.default(''),
   negativePrompt: prompt.default(''),
   width: side.default(512),
@@ -157,10 +173,14 @@ export const generationParams = z.object({
   backgroundColor: z.string().max(32).default('#ffffff'),
   /** img2img: scales the start noise. */
   initialNoiseMultiplier: z.number().min(0).max(10).default(1),
+  /** Checkpoints made for inpainting: 1 hides the masked pixels from the UNet, 0 shows them. */
+  inpaintingMaskWeight: z.number().min(0).max(1).default(1),
   /** img2img: null redraws the whole picture. */
   inpaint: inpaintParams.nullable().default(null),
   /** txt2img: null makes no second pass. */
   hires: hiresParams.nullable().default(null),
+  /** Mode `upscale` alone. */
+  upscale: upscaleParams.nullable().default(null),
   sampling: samplingOptions.prefault({}),
   /** How weights of the prompt reach the text encoder's output. */
   emphasis: z.enum(EMPHASIS_MODES).default('Original'),

@@ -32,15 +32,23 @@ const SCHEDULER_ITEMS = SCHEDULERS.map((scheduler) => ({
 }));
 
 /** The first must be `None`: clients put the latent modes behind it. */
-export const UPSCALER_NAMES: readonly string[] = ['None', 'Lanczos', 'Nearest'];
+const PLAIN_UPSCALERS: readonly string[] = ['None', 'Lanczos', 'Nearest'];
 
-const UPSCALER_ITEMS = UPSCALER_NAMES.map((name) => ({
-  name,
-  model_name: null,
-  model_path: null,
-  model_url: null,
-  scale: 4,
-}));
+/** Every upscaler with the file of its model, plain ones first; the scale is A1111's placeholder. */
+export async function listUpscalers(models: Pick<BridgeServices['models'], 'list'>) {
+  const item = (name: string, model_path: string | null) => ({
+    name,
+    model_name: null,
+    model_path,
+    model_url: null,
+    scale: 4,
+  });
+  const files = await models.list('esrgan');
+  const plain = PLAIN_UPSCALERS.map((name) => item(name, null));
+  const taken = new Set(PLAIN_UPSCALERS);
+  const found = files.filter(({ name }) => !taken.has(name));
+  return [...plain, ...found.map(({ name, filename }) => item(name, filename))];
+}
 
 const LATENT_MODES = [
   'Latent',
@@ -72,7 +80,7 @@ export function catalogRoutes({ models }: BridgeServices, settings: A1111Setting
   });
   app.get('/sdapi/v1/samplers', (c) => c.json(SAMPLER_ITEMS));
   app.get('/sdapi/v1/schedulers', (c) => c.json(SCHEDULER_ITEMS));
-  app.get('/sdapi/v1/upscalers', (c) => c.json(UPSCALER_ITEMS));
+  app.get('/sdapi/v1/upscalers', async (c) => c.json(await listUpscalers(models)));
   app.get('/sdapi/v1/latent-upscale-modes', (c) => c.json(LATENT_MODES));
   for (const path of ['/sdapi/v1/sd-vae', '/sdapi/v1/sd-modules']) {
     app.get(path, async (c) => c.json((await models.list('vae')).map(vaeItem)));
@@ -110,6 +118,7 @@ export function catalogRoutes({ models }: BridgeServices, settings: A1111Setting
   // The two menus that one client reads out of Gradio's configuration.
   app.get('/config', async (c) => {
     const loras = (await models.list('lora')).map(({ name }) => name);
+    const upscalers = await listUpscalers(models);
     const component = (elem_id: string, choices: readonly string[]) => ({
       type: 'dropdown',
       props: { elem_id, choices },
@@ -119,7 +128,7 @@ export function catalogRoutes({ models }: BridgeServices, settings: A1111Setting
         component('setting_sd_lora', ['', ...loras]),
         component(
           'txt2img_hr_upscaler',
-          [...LATENT_MODES, ...UPSCALER_ITEMS].map((u) => u.name),
+          [...LATENT_MODES, ...upscalers].map((u) => u.name),
         ),
       ],
     });

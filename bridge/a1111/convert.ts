@@ -69,6 +69,12 @@ const FORMATS: ReadonlyMap<unknown, GenerationParams['outputFormat']> = new Map(
   ['jpeg', 'jpg'],
   ['webp', 'webp'],
 ]);
+
+/** The format of pictures that the option `samples_format` asks for. */
+export function outputFormatOf(options: Options): GenerationParams['outputFormat'] {
+  return FORMATS.get(options.samples_format) ?? 'png';
+}
+
 const NOISE_SOURCES: ReadonlyMap<unknown, GenerationParams['randnSource']> = new Map([
   ['CPU', 'cpu'],
   ['NV', 'nv'],
@@ -132,7 +138,7 @@ function commonParams(
     randnSource: NOISE_SOURCES.get(options.randn_source) ?? 'gpu',
     checkpoint,
     vae: typeof options.sd_vae === 'string' ? options.sd_vae.slice(0, 1000) : null,
-    outputFormat: FORMATS.get(options.samples_format) ?? 'png',
+    outputFormat: outputFormatOf(options),
   } satisfies GenerationInput;
   return { params, notes: [...notes, ...styleNotes(request, styles), ...scriptNotes(request)] };
 }

@@ -1,7 +1,8 @@
-import { Hono } from 'hono';
-import type { z } from 'zod';
-import { UPSCALER_NAMES } from './catalog-routes.ts';
+import { type Context, Hono } from 'hono';
+import type { BridgeServices } from '../services.ts';
+import { clientName } from './client-name.ts';
 import { ApiError } from './errors.ts';
+import { type ExtrasRequest, runExtras } from './extras.ts';
 import { readImage } from './image-input.ts';
 import { jsonBody } from './json-body.ts';
 import { readPngInfo } from './png-info.ts';
@@ -11,34 +12,16 @@ import {
   interrogateRequest,
   pngInfoRequest,
 } from './schemas.ts';
-
-type ExtrasRequest = Omit<z.output<typeof extrasSingleImageRequest>, 'image'>;
-
-/** A1111's note on what was done, for a page: nothing was. */
-const NOTHING_DONE = '<p></p>';
-
-/** Throws unless the request asks for nothing that has to be computed: that is done in a tab, and not yet. */
-function checkExtras(request: ExtrasRequest): void {
-  for (const name of [request.upscaler_1, request.upscaler_2]) {
-    if (name !== '' && !UPSCALER_NAMES.includes(name)) {
-      throw new ApiError(422, `could not find upscaler named ${name.slice(0, 200)}`);
-    }
-  }
-  const isUpscaling = request.upscaler_1 !== 'None' && request.upscaler_1 !== '';
-  if (isUpscaling) {
-    throw new ApiError(
-      501,
-      'This version does not upscale pictures; the upscaler None is accepted.',
-    );
-  }
-  if (request.gfpgan_visibility > 0 || request.codeformer_visibility > 0) {
-    throw new ApiError(501, 'Easel has no face restoration; leave both visibilities at 0.');
-  }
-}
+import type { A1111Settings } from './settings.ts';
 
 /** Routes that take finished pictures: their texts, upscaling, captions. */
-export function imageRoutes(): Hono {
+export function imageRoutes(services: BridgeServices, settings: A1111Settings): Hono {
   const app = new Hono();
+
+  const extras = (c: Context, images: readonly string[], request: ExtrasRequest) =>
+    runExtras(images, request, {
+      ...{ services, settings, client: clientName(c), signal: c.req.raw.signal },
+    });
 
   app.post('/sdapi/v1/png-info', async (c) => {
     const { image } = await jsonBody(c, pngInfoRequest);
@@ -47,16 +30,15 @@ export function imageRoutes(): Hono {
 
   app.post('/sdapi/v1/extra-single-image', async (c) => {
     const { image, ...request } = await jsonBody(c, extrasSingleImageRequest);
-    const { bytes } = readImage(image);
-    checkExtras(request);
-    return c.json({ html_info: NOTHING_DONE, image: bytes.toString('base64') });
+    const { html, images } = await extras(c, [image], request);
+    return c.json({ html_info: html, image: images[0] });
   });
 
   app.post('/sdapi/v1/extra-batch-images', async (c) => {
     const { imageList, ...request } = await jsonBody(c, extrasBatchImagesRequest);
-    const images = imageList.map(({ data }) => readImage(data).bytes.toString('base64'));
-    checkExtras(request);
-    return c.json({ html_info: NOTHING_DONE, images });
+    const sent = imageList.map(({ data }) => data);
+    const { html, images } = await extras(c, sent, request);
+    return c.json({ html_info: html, images });
   });
 
   app.post('/sdapi/v1/interrogate', async (c) => {

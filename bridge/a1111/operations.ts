@@ -41,7 +41,7 @@ function post(
 const sd = (name: string) => `/sdapi/v1/${name}`;
 const generation = { isGeneration: true };
 const redraw = { isGeneration: true, notFound: 'Init image not found' };
-const partly = { isPartial: true };
+const partly = { isPartial: true, isGeneration: true };
 
 /** Every route of this folder; a test keeps it equal to the router's own list. */
 export const OPERATIONS: readonly Operation[] = [
@@ -62,14 +62,14 @@ export const OPERATIONS: readonly Operation[] = [
   post(sd('png-info'), 'Texts of a picture', reply.pngInfoResponse, request.pngInfoRequest),
   post(
     sd('extra-single-image'),
-    'Upscale a picture: only the upscaler None in this version, else 501',
+    'Upscale a picture; it is done in a tab. Face restoration is 501',
     reply.extrasSingleImageResponse,
     request.extrasSingleImageRequest,
     partly,
   ),
   post(
     sd('extra-batch-images'),
-    'Upscale pictures: only the upscaler None in this version, else 501',
+    'Upscale pictures; it is done in a tab. Face restoration is 501',
     reply.extrasBatchImagesResponse,
     request.extrasBatchImagesRequest,
     partly,

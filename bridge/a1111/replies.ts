@@ -163,7 +163,9 @@ function stateOf(view: JobView, isRunning: boolean): ProgressResponse['state'] {
   const job =
     params.batchCount > 1
       ? `Batch ${jobNumber + 1} out of ${params.batchCount}`
-      : `scripts_${params.mode}`;
+      : params.mode === 'upscale'
+        ? 'extras'
+        : `scripts_${params.mode}`;
   return {
     skipped: view.isSkipped,
     interrupted: view.isInterrupted,

@@ -24,7 +24,7 @@ export function a1111Routes(services: BridgeServices, settings: A1111Settings = 
   app.notFound(notFound);
   const resources = [
     generationRoutes(services, settings),
-    imageRoutes(),
+    imageRoutes(services, settings),
     optionsRoutes(services, settings),
     progressRoutes(services),
     catalogRoutes(services, settings),

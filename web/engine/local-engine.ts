@@ -14,6 +14,7 @@ import { defaultCheckpoint, sourceIdentity, toCheckpointInfo } from './models/so
 import { browserStorageUse } from './models/storage-room.ts';
 import { chooseVae } from './models/vae-choice.ts';
 import { type JobFlags, type JobHost, runJob } from './run-job.ts';
+import { createUpscalers } from './upscaling/upscalers.ts';
 
 /** The engine that does the work; the relay's state is the relay client's own. */
 export interface LocalEngine extends Omit<Engine, 'onRelayStatus'> {
@@ -153,13 +154,20 @@ export function createLocalEngine(
     }
   };
 
+  const upscalers = createUpscalers({
+    sources: access.sources,
+    acquire: () => device.acquire(),
+  });
+
   const host: JobHost = {
     access,
+    upscalers,
     appVersion: config.appVersion,
     load,
     economise: async () => (await keeper.current?.model.economise()) ?? false,
     async renewDevice() {
       keeper.forget();
+      upscalers.forget();
       await device.renew();
     },
   };
@@ -182,6 +190,7 @@ export function createLocalEngine(
     loadCheckpoint: (name, { signal } = {}) => inTurn(() => warmUp(name, signal), signal),
     unloadCheckpoint: () =>
       inTurn(async () => {
+        await upscalers.release();
         await keeper.unload();
         update(loadedFacts());
       }),

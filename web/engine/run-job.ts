@@ -6,9 +6,13 @@ import type { GeneratedImage, GenerateOptions, GenerationProgress } from '../sha
 import type { EngineAccess } from './browser-access.ts';
 import type { LoadedCheckpoint } from './checkpoint-keeper.ts';
 import { assertFits } from './device-limits.ts';
+import { isInpaintingModel } from './inpaint-channels.ts';
 import { extraInfotextParams, type InfotextCheckpoint, jobInfotext } from './job-infotext.ts';
-import { type FinishedPicture, generate, realSize } from './pipeline.ts';
+import { largestSize, realSize } from './job-plan.ts';
+import { type FinishedPicture, generate } from './pipeline.ts';
 import type { Runtime } from './runtime/runtime.ts';
+import { runUpscaleJob } from './upscaling/upscale-job.ts';
+import type { Upscalers } from './upscaling/upscalers.ts';
 
 /** The job at hand, as `skip` and `interrupt` reach it. */
 export interface JobFlags {
@@ -20,6 +24,7 @@ export interface JobFlags {
 export interface JobHost {
   readonly access: Pick<EngineAccess, 'decodeImage' | 'encodeImage'>;
   readonly appVersion: string;
+  readonly upscalers: Upscalers;
   /** The checkpoint of the job, loaded now if need be. */
   load(
     wanted: Pick<GenerationParams, 'checkpoint' | 'vae'>,
@@ -74,6 +79,9 @@ async function attemptJob(
   flags: JobFlags,
   host: JobHost,
 ): Promise<GenerationSummary> {
+  if (params.mode === 'upscale') {
+    return runUpscaleJob(params, options, () => flags.isInterrupted, host);
+  }
   const startedAt = performance.now();
   const tell = (activity: EngineActivity) =>
     options.onProgress?.(loadProgress(activity, params.batchCount * params.batchSize));
@@ -82,17 +90,31 @@ async function attemptJob(
   const before = { ...runtime.counters };
   const { model, manifest } = loaded;
   const size = realSize(params, model.description.vaeFactor);
-  assertFits({ ...size, pictures: params.batchSize }, manifest.model, runtime.device);
+  const largest = largestSize(params, model.description.vaeFactor);
+  assertFits({ ...largest, pictures: params.batchSize }, manifest.model, runtime.device);
 
   const checkpoint = {
     ...{ name: loaded.name, hash: manifest.sha256.slice(0, 10) },
     vae: loaded.vae,
   };
+  const notes = [
+    ...params.notes,
+    ...model.description.notes,
+    ...loaded.notes.splice(0),
+    ...sizeNotes(params, size),
+  ];
+  const told = { notes, isInpaintingModel: isInpaintingModel(model.description) };
   const result = await generate({
     params,
     model,
     decodeImage: host.access.decodeImage,
-    finishImage: (picture) => finishImage(params, picture, checkpoint, host),
+    finishImage: (picture) =>
+      finishImage(
+        params,
+        { ...picture, ...told, notes: [...notes, ...picture.notes] },
+        checkpoint,
+        host,
+      ),
     control: {
       signal: options.signal,
       onProgress: options.onProgress,
@@ -112,13 +134,8 @@ async function attemptJob(
     checkpointHash: checkpoint.hash,
     vae: checkpoint.vae,
     clipSkip: params.clipSkip,
-    extraParams: extraInfotextParams(params, result.extraParams),
-    notes: [
-      ...params.notes,
-      ...model.description.notes,
-      ...loaded.notes.splice(0),
-      ...sizeNotes(params, size),
-    ],
+    extraParams: extraInfotextParams(result.extraParams, [...notes, ...result.notes]),
+    notes: [...notes, ...result.notes, ...loaded.notes.splice(0)],
     timings: {
       totalSeconds: secondsSince(startedAt),
       loadSeconds,

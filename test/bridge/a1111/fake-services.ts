@@ -95,6 +95,12 @@ function makeImage(jobId: string, params: GenerationParams, index: number): JobI
   };
 }
 
+/** What the engine tells of an upscaling job. */
+function extraParamsOf({ upscale }: GenerationParams): Record<string, string | number> {
+  if (!upscale) return {};
+  return { 'Postprocess upscale by': upscale.scale, 'Postprocess upscaler': upscale.upscaler };
+}
+
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 interface FakeJob {
@@ -193,7 +199,7 @@ function createFakeJobs({ isManual = false, isDiskFull = false, failure }: FakeO
         checkpoint: params.checkpoint ?? 'easel-tiny',
         checkpointHash: null,
         clipSkip: params.clipSkip,
-        extraParams: {},
+        extraParams: extraParamsOf(params),
         notes: params.notes,
         timings: {
           totalSeconds: 0,

@@ -1,7 +1,8 @@
 import { deflateSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { writeExifText } from '../../../protocol/exif-text.ts';
-import { makePng, makePngWithInfotext, pngChunk } from './fake-services.ts';
+import { readPngText } from '../../../protocol/png-text.ts';
+import { EMBEDDED, listing, makePng, makePngWithInfotext, pngChunk } from './fake-services.ts';
 import { createServer, type ImagesReply } from './helpers.ts';
 
 const INFOTEXT =
@@ -100,14 +101,54 @@ describe('extras', () => {
     expect(batch).toEqual({ status: 200, body: { html_info: '<p></p>', images: [image] } });
   });
 
-  it('an unknown upscaler is 422 by A1111’s words, a known one 501 with a sentence', async () => {
+  it('an unknown upscaler is 422 by A1111’s words; faces are 501', async () => {
     const unknown = await ask('extra-single-image', { image, upscaler_1: 'ESRGAN_4x' });
     expect(unknown).toMatchObject({
       status: 422,
       body: { detail: 'could not find upscaler named ESRGAN_4x' },
     });
-    expect((await ask('extra-single-image', { image, upscaler_1: 'Lanczos' })).status).toBe(501);
     expect((await ask('extra-single-image', { image, gfpgan_visibility: 1 })).status).toBe(501);
+  });
+
+  it('an upscaler is a job of the queue that saves nothing, one a picture', async () => {
+    const server = createServer({ models: [EMBEDDED, listing('4x', { kind: 'esrgan' })] });
+    const response = await server.post('/sdapi/v1/extra-batch-images', {
+      imageList: [
+        { data: image, name: 'a.png' },
+        { data: image, name: 'b.png' },
+      ],
+      ...{ resize_mode: 1, upscaling_resize_w: 300, upscaling_resize_h: 200 },
+      ...{ upscaler_1: '4x', upscaler_2: 'Lanczos', extras_upscaler_2_visibility: 0.25 },
+    });
+    expect(response.status).toBe(200);
+    const body = (await response.json()) as { images: string[] };
+    expect(body.images).toHaveLength(2);
+    expect(server.requests).toHaveLength(2);
+    expect(server.requests[0]).toMatchObject({
+      saveImages: false,
+      params: {
+        mode: 'upscale',
+        initImages: [image],
+        upscale: {
+          ...{ upscaler: '4x', secondUpscaler: 'Lanczos', secondVisibility: 0.25 },
+          ...{ width: 300, height: 200, isCropped: true },
+        },
+      },
+    });
+  });
+
+  it('the reply keeps the source’s texts and says what was done', async () => {
+    const server = createServer();
+    const source = makePngWithInfotext(8, 8, INFOTEXT).toString('base64');
+    const response = await server.post('/sdapi/v1/extra-single-image', {
+      ...{ image: source, upscaler_1: 'Lanczos', upscaling_resize: 3 },
+    });
+    const body = (await response.json()) as { image: string; html_info: string };
+    expect(server.requests[0]?.params.upscale).toMatchObject({ scale: 3, width: 0, height: 0 });
+    const texts = await readPngText(Buffer.from(body.image, 'base64'));
+    expect(texts.parameters).toBe(INFOTEXT);
+    expect(texts.postprocessing).toBe('Postprocess upscale by: 3, Postprocess upscaler: Lanczos');
+    expect(body.html_info).toBe('<p>Postprocess upscale by: 3, Postprocess upscaler: Lanczos</p>');
   });
 
   it.each([

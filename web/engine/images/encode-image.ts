@@ -11,15 +11,19 @@ const QUALITY = 0.8;
 /** What a JPEG's EXIF segment holds; a longer infotext is cut rather than the picture lost. */
 const MAX_EXIF_CHARACTERS = 32_000;
 
-/** A whole picture file with the infotext where A1111 puts it: a PNG text chunk, or EXIF's user comment. */
+/**
+ * A whole picture file with the infotext where A1111 puts it: a PNG text chunk, or EXIF's user comment.
+ * An empty one is left out.
+ */
 export async function encodeImage(
   pixels: Pixels,
   format: ImageFormat,
   infotext: string,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  if (format === 'png') return writePngText(await encodePng(pixels), { parameters: infotext });
+  const texts = infotext === '' ? {} : { parameters: infotext };
+  if (format === 'png') return writePngText(await encodePng(pixels), texts);
   const bytes = await encodeLossy(pixels, format === 'jpg' ? 'image/jpeg' : 'image/webp');
-  return writeExifText(bytes, infotext.slice(0, MAX_EXIF_CHARACTERS));
+  return infotext === '' ? bytes : writeExifText(bytes, infotext.slice(0, MAX_EXIF_CHARACTERS));
 }
 
 async function encodeLossy(pixels: Pixels, type: string): Promise<Uint8Array<ArrayBuffer>> {

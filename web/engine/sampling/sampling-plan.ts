@@ -41,7 +41,7 @@ export interface SamplingRequest {
   readonly sampler: SamplerName;
   readonly scheduler: SchedulerName;
   readonly steps: number;
-  readonly mode: 'txt2img' | 'img2img';
+  readonly mode: 'txt2img' | 'img2img' | 'upscale';
   readonly denoisingStrength?: number;
   /** The hires second pass names its steps, which are then made in full. */
   readonly givenSteps?: number | null;
