@@ -1,7 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { GENERATION_DEFAULTS, type GenerationParams } from '../../protocol/generation.ts';
+import {
+  GENERATION_DEFAULTS,
+  type GenerationParams,
+  type HiresParams,
+  hiresParams,
+  type InpaintParams,
+  inpaintParams,
+  samplingOptions,
+} from '../../protocol/generation.ts';
 import { SAMPLERS, SCHEDULERS } from '../../protocol/samplers.ts';
+import type { RgbaPixels } from '../../web/engine/images/rgba.ts';
 import { jobInfotext } from '../../web/engine/job-infotext.ts';
 import { type FinishedPicture, generate } from '../../web/engine/pipeline.ts';
 import type { GenerationProgress } from '../../web/shared/engine.ts';
@@ -21,8 +30,9 @@ interface VectorJob {
   name: string;
   kind: 'txt2img' | 'img2img';
   request: Record<string, unknown>;
-  passes: { images: StoredLatents[] }[];
+  passes: { call: string; shape: number[]; images: StoredLatents[] }[];
   network_calls: number;
+  error?: string;
   first_calls: [number, number[]][];
   infotexts: string[];
   image_sizes: [number, number, string][];
@@ -32,11 +42,15 @@ interface VectorJob {
 
 const vectors = JSON.parse(
   readFileSync(new URL('../fixtures/vectors/pipeline.json', import.meta.url), 'utf8'),
-) as { jobs: VectorJob[]; images: Record<string, StoredImage> };
+) as {
+  jobs: VectorJob[];
+  images: Record<string, StoredImage>;
+  masks: Record<string, StoredImage>;
+};
 
 const CHECKPOINT = { name: 'toy-model', hash: '0123456789' };
 
-/** Requests whose fields a generation has; masks, hires and settings of A1111 beyond that are later work. */
+/** Fields of requests that are fields of a generation. */
 const FIELDS: Readonly<Record<string, (value: never) => Partial<GenerationParams>>> = {
   prompt: (prompt: string) => ({ prompt }),
   negative_prompt: (negativePrompt: string) => ({ negativePrompt }),
@@ -57,18 +71,73 @@ const FIELDS: Readonly<Record<string, (value: never) => Partial<GenerationParams
   s_min_uncond: (sMinUncond: number) => ({ sMinUncond }),
   denoising_strength: (denoisingStrength: number) => ({ denoisingStrength }),
   resize_mode: (resizeMode: number) => ({ resizeMode }),
+  initial_noise_multiplier: (initialNoiseMultiplier: number) => ({ initialNoiseMultiplier }),
+  image: (name: string) => ({ initImages: [name] }),
 };
+/** Fields of a request that are fields of its mask. */
+const MASK_FIELDS: Readonly<Record<string, (value: never) => Partial<InpaintParams>>> = {
+  mask: (mask: string) => ({ mask: `mask:${mask}` }),
+  mask_blur: (blur: number) => ({ blurX: blur, blurY: blur }),
+  mask_blur_x: (blurX: number) => ({ blurX }),
+  mask_blur_y: (blurY: number) => ({ blurY }),
+  mask_round: (isRounded: boolean) => ({ isRounded }),
+  inpainting_fill: (fill: number) => ({ fill }),
+  inpainting_mask_invert: (invert: number) => ({ isInverted: invert === 1 }),
+  inpaint_full_res: (isOnlyMasked: boolean) => ({ isOnlyMasked }),
+  inpaint_full_res_padding: (padding: number) => ({ padding }),
+};
+/** Fields of a request that are fields of its second pass. */
+const HIRES_FIELDS: Readonly<Record<string, (value: never) => Partial<HiresParams>>> = {
+  enable_hr: () => ({}),
+  hr_upscaler: (upscaler: string) => ({ upscaler }),
+  hr_scale: (scale: number) => ({ scale }),
+  hr_resize_x: (resizeWidth: number) => ({ resizeWidth }),
+  hr_resize_y: (resizeHeight: number) => ({ resizeHeight }),
+  hr_second_pass_steps: (steps: number) => ({ steps }),
+  hr_sampler_name: (sampler: HiresParams['sampler']) => ({ sampler }),
+  hr_scheduler: (label: string) => ({
+    scheduler: SCHEDULERS.find((scheduler) => scheduler.label === label)!.name,
+  }),
+  hr_prompt: (prompt: string) => ({ prompt }),
+  hr_negative_prompt: (negativePrompt: string) => ({ negativePrompt }),
+  denoising_strength: (denoisingStrength: number) => ({ denoisingStrength }),
+};
+const option = (name: keyof GenerationParams['sampling']) => (value: never) => ({
+  sampling: samplingOptions.parse({ [name]: value }),
+});
 const SETTINGS: Readonly<Record<string, (value: never) => Partial<GenerationParams>>> = {
   CLIP_stop_at_last_layers: (clipSkip: number) => ({ clipSkip }),
   eta_noise_seed_delta: (etaNoiseSeedDelta: number) => ({ etaNoiseSeedDelta }),
   randn_source: (source: string) => ({
     randnSource: source.toLowerCase() as GenerationParams['randnSource'],
   }),
+  s_churn: option('sChurn'),
+  s_tmin: option('sTmin'),
+  s_tmax: option('sTmax'),
+  s_noise: option('sNoise'),
+  s_min_uncond: (sMinUncond: number) => ({ sMinUncond }),
+  s_min_uncond_all: option('isMinUncondOnAllSteps'),
+  skip_early_cond: option('skipEarlyCond'),
+  enable_quantization: option('isQuantized'),
+  sd_noise_schedule: () => ({ sampling: samplingOptions.parse({ zeroTerminalSnr: true }) }),
+  use_downcasted_alpha_bar: option('downcastAlphas'),
+  sigma_min: option('sigmaMin'),
+  sigma_max: option('sigmaMax'),
+  rho: option('rho'),
+  always_discard_next_to_last_sigma: option('alwaysDiscardNextToLastSigma'),
+  sgm_noise_multiplier: option('sgmNoiseMultiplier'),
+  img2img_fix_steps: option('img2imgFixSteps'),
+  img2img_extra_noise: option('img2imgExtraNoise'),
+  use_old_scheduling: (useOldScheduling: boolean) => ({ useOldScheduling }),
 };
 
 /** The job as the bridge would hand it on, or null where it asks for what a generation does not have. */
 function toParams({ kind, request }: VectorJob): GenerationParams | null {
   let params: GenerationParams = { ...GENERATION_DEFAULTS, mode: kind, randnSource: 'nv' };
+  const mask = readFields(request, MASK_FIELDS);
+  const hires = readFields(request, HIRES_FIELDS);
+  if ('mask' in request) params.inpaint = inpaintParams.parse(mask);
+  if ('enable_hr' in request) params.hires = hiresParams.parse(hires);
   if (kind === 'img2img') params = { ...params, initImages: ['init'] };
   for (const [key, value] of Object.entries(request)) {
     if (key === 'sampler_name') {
@@ -82,13 +151,21 @@ function toParams({ kind, request }: VectorJob): GenerationParams | null {
       if (!scheduler) return null;
       params = { ...params, scheduler };
     } else if (key === 'override_settings') {
+      const sampling: Partial<GenerationParams['sampling']> = {};
       for (const [name, setting] of Object.entries(value as object)) {
         const read = SETTINGS[name];
         if (!read) return null;
-        params = { ...params, ...read(setting as never) };
+        const found = read(setting as never);
+        for (const [key, own] of Object.entries(found.sampling ?? {})) {
+          if (own !== GENERATION_DEFAULTS.sampling[key as 'rho']) sampling[key as 'rho'] = own as 0;
+        }
+        params = { ...params, ...found };
       }
+      params = { ...params, sampling: samplingOptions.parse(sampling) };
     } else if (key === 'images') {
       params = { ...params, initImages: ['init', 'second'] };
+    } else if (!(key in FIELDS) && (key in MASK_FIELDS || key in HIRES_FIELDS)) {
+      // Read above.
     } else {
       const read = FIELDS[key];
       if (!read) return null;
@@ -96,6 +173,27 @@ function toParams({ kind, request }: VectorJob): GenerationParams | null {
     }
   }
   return params;
+}
+
+function readFields<T>(
+  request: Record<string, unknown>,
+  fields: Readonly<Record<string, (value: never) => Partial<T>>>,
+): Partial<T> {
+  const read = Object.entries(request).map(([key, value]) => fields[key]?.(value as never));
+  return Object.assign({}, ...read);
+}
+
+/** A stored picture as a browser decodes it: with an alpha channel, greys as colours. */
+function asRgba({ width, height, data }: StoredImage): RgbaPixels {
+  const bytes = Buffer.from(data, 'base64');
+  const channels = bytes.length / (width * height);
+  const out = new Uint8Array(width * height * 4).fill(255);
+  for (let i = 0; i < width * height; i++) {
+    for (let c = 0; c < Math.max(3, channels); c++) {
+      out[i * 4 + c] = bytes[i * channels + (channels === 1 ? 0 : c)]!;
+    }
+  }
+  return { width, height, data: out };
 }
 
 async function run(
@@ -109,8 +207,8 @@ async function run(
     model,
     control: { isInterrupted: () => false, isSkipped: () => false, beginBatch() {}, ...control },
     async decodeImage(name) {
-      const { width, height, data } = vectors.images[name]!;
-      return { width, height, data: new Uint8Array(Buffer.from(data, 'base64')) };
+      const mask = /^mask:(.*)$/.exec(name)?.[1];
+      return asRgba(mask === undefined ? vectors.images[name]! : vectors.masks[mask]!);
     },
     async finishImage(picture) {
       pictures.push(picture);
@@ -150,14 +248,21 @@ function blocks({ pixels: { width, height, data } }: FinishedPicture): number[] 
   return out;
 }
 
+/** Without the notes, which are Easel's own. */
+function infotextsOf(params: GenerationParams, pictures: readonly FinishedPicture[]): string[] {
+  return pictures.map((picture) =>
+    jobInfotext(params, { ...picture, notes: [] }, CHECKPOINT, '0.1.0'),
+  );
+}
+
 const jobs = vectors.jobs.flatMap((job) => {
-  const params = toParams(job);
+  const params = job.error ? null : toParams(job);
   return params ? [{ name: job.name, job, params }] : [];
 });
 
 describe('whole jobs end as in A1111', () => {
   test('most of the vectors are within reach', () => {
-    expect(jobs.length).toBeGreaterThan(70);
+    expect(jobs.length).toBeGreaterThan(120);
   });
 
   test.each(jobs)('$name', async ({ job, params }) => {
@@ -168,15 +273,22 @@ describe('whole jobs end as in A1111', () => {
     for (const [place, [timestep]] of job.first_calls.entries()) {
       expect(model.calls[place]!.timestep).toBeCloseTo(timestep, 2);
     }
-    for (const [batch, latents] of model.samples.entries()) {
-      const { images } = job.passes[batch]!;
+    const finals = job.passes.filter(({ call }) => !params.hires || call === 'sample_img2img');
+    const finalSize = finals[0]!.shape.reduce((product, side) => product * side, 1);
+    // Second passes over pictures decode the first one too.
+    const samples = model.samples.filter(({ length }) => length === finalSize);
+    expect(samples).toHaveLength(finals.length);
+    for (const [batch, latents] of samples.entries()) {
+      const { images } = finals[batch]!;
       const size = latents.length / images.length;
+      // What the timestep samplers leave, and all under a soft mask, is blended once more before it is decoded.
+      if (params.inpaint && (params.sampler === 'DDIM' || !params.inpaint.isRounded)) continue;
       for (const [place, stored] of images.entries()) {
         expectLatents(latents.subarray(place * size, (place + 1) * size), stored);
       }
     }
     expect(pictures).toHaveLength(job.image_sizes.length);
-    expect(pictures.map((picture) => jobInfotext(params, picture, CHECKPOINT, '0.1.0'))).toEqual(
+    expect(infotextsOf(params, pictures)).toEqual(
       job.infotexts.map((text) => text.replace('Version: v1.10.1', 'Version: Easel 0.1.0')),
     );
     for (const [index, picture] of pictures.entries()) {
@@ -187,6 +299,21 @@ describe('whole jobs end as in A1111', () => {
       const off = made.map((value, i) => Math.abs(value - bytes[i]!));
       expect(off.reduce((largest, value) => Math.max(largest, value), 0)).toBeLessThanOrEqual(1);
     }
+  });
+});
+
+test('substitutions are told in the infotext', async () => {
+  const vector = jobs.find(({ name }) => name === 'inpaint empty mask, only masked')!;
+  const { pictures } = await run(vector.params);
+  const infotext = jobInfotext(vector.params, pictures[0]!, CHECKPOINT, '0.1.0');
+  expect(infotext).toContain('Easel notes: "The mask is empty, so');
+});
+
+test('an unknown upscaler ends the job with its name', async () => {
+  const vector = vectors.jobs.find(({ name }) => name === 'hires unknown upscaler')!;
+  await expect(run(toParams(vector)!)).rejects.toMatchObject({
+    code: 'invalid-request',
+    message: expect.stringContaining('"No such upscaler"'),
   });
 });
 

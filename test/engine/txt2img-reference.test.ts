@@ -140,7 +140,8 @@ describe.each([
             },
             contextOf: ({ group }) => (group === 0 ? cond : uncond),
             guidanceScale,
-            sMinUncond: 0,
+            skipping: {},
+            totalCalls: 20,
           }),
         },
       );

@@ -106,7 +106,7 @@ export function nodeAccess(options: NodeAccessOptions = {}): NodeAccess {
     openStore: async () => createModelStore(entries),
     loadClipMerges: async () => readFileSync(CLIP_MERGES, 'utf8'),
     async decodeImage() {
-      return { width: 64, height: 64, data: new Uint8Array(64 * 64 * 3).fill(128) };
+      return { width: 64, height: 64, data: new Uint8Array(64 * 64 * 4).fill(255) };
     },
     pictures,
     encodeImage(pixels, format, infotext) {

@@ -2,6 +2,7 @@ import type { ModelDescription } from '../../web/compiler/model.ts';
 import type { DiffusionModel, TextContext, UnetCall } from '../../web/engine/diffusion-model.ts';
 import { planConditioning } from '../../web/engine/prompt/plan.ts';
 import { createClipTokenizer } from '../../web/engine/prompt/tokenizer.ts';
+import { blendArrays } from '../../web/engine/runtime/array-latent-ops.ts';
 import { createFloat32Math } from '../../web/engine/sampling/float32-math.ts';
 
 /** The toy network of test/fixtures/vectors/pipeline.json: a few lines in the place of a checkpoint. */
@@ -86,6 +87,7 @@ export function createToyModel(): ToyModel {
       return use<Float32Array>({
         math,
         predict,
+        createBlend: (share, known) => async (x) => blendArrays(x, share, known),
         async pace() {},
         async decode(latents, index) {
           if (!sampled) samples.push(latents);

@@ -1,5 +1,5 @@
 import { GraphBuilder, type Value } from './onnx/graph-builder.ts';
-import { concat, matMul, mul, reshape } from './onnx/ops.ts';
+import { add, concat, matMul, mul, reshape } from './onnx/ops.ts';
 import { sizeOf } from './onnx/shapes.ts';
 
 /** Latents of one call: [pictures, channels, height, width]. */
@@ -36,18 +36,38 @@ export function buildCombineGraph({
 
 /**
  * The UNet's input: `sample` = `x` · `scale`, `copies` times along the batch. Inputs `x` f32 of
- * `shape`, `scale` f32 [1] (see `inputScale`); output `sample` f32 [copies · pictures, c, h, w].
+ * `shape`, `scale` f32 [1] (see `inputScale`); output `sample` f32 [copies · pictures, c, h, w]. With
+ * `extraChannels` a third input, `extra` f32 [pictures, extraChannels, h, w], follows the scaled channels as it is.
  */
 export function buildPrepareGraph({
   shape,
   copies,
+  extraChannels = 0,
 }: {
   shape: LatentShape;
   copies: 1 | 2;
+  extraChannels?: number;
 }): Uint8Array<ArrayBuffer> {
   const g = new GraphBuilder('prepare');
   const scaled = mul(g, g.input('x', 'float32', shape), g.input('scale', 'float32', [1]));
-  g.output('sample', copies === 1 ? scaled : concat(g, [scaled, scaled], 0));
+  const [pictures, , height, width] = shape;
+  const sample =
+    extraChannels === 0
+      ? scaled
+      : concat(
+          g,
+          [scaled, g.input('extra', 'float32', [pictures, extraChannels, height, width])],
+          1,
+        );
+  g.output('sample', copies === 1 ? sample : concat(g, [sample, sample], 0));
+  return g.encode();
+}
+
+/** `out` = `x` · `share` + `known`, each of `shape`: puts back what a mask does not let change. */
+export function buildBlendGraph({ shape }: { shape: LatentShape }): Uint8Array<ArrayBuffer> {
+  const g = new GraphBuilder('blend');
+  const kept = mul(g, g.input('x', 'float32', shape), g.input('share', 'float32', shape));
+  g.output('out', add(g, kept, g.input('known', 'float32', shape)));
   return g.encode();
 }
 

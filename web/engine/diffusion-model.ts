@@ -19,8 +19,14 @@ export interface BatchShape {
   readonly width: number;
 }
 
+/** A batch with what a UNet made for inpainting sees beside the latents. */
+export interface BatchChannels extends BatchShape {
+  /** [pictures, 1 + channels, height, width]: the mask, and the latents of the picture without what it masks. */
+  readonly inpaintChannels?: Float32Array | null;
+}
+
 /** What is known of a batch before it is sampled, so that one UNet serves all of its calls. */
-export interface LatentsRequest extends BatchShape {
+export interface LatentsRequest extends BatchChannels {
   /** Every text that the batch may be guided by. */
   readonly contexts: readonly TextContext[];
   /** For UNets that take the guidance scale as an input (latent consistency models). */
@@ -46,6 +52,8 @@ export interface LatentSpace<T> {
   readonly math: LatentMath<T>;
   /** Asks the UNet; one result a mix. */
   predict(x: T, call: UnetCall): Promise<T[]>;
+  /** Opens `x` · share + known, value by value; both are of the batch's shape. */
+  createBlend(share: Float32Array, known: Float32Array): (x: T) => Promise<T>;
   /** Called once a step: waits until the device is at most one step behind. */
   pace(): Promise<void>;
   /** Picture `index` of the batch: f32 [3, height, width], about -1..1. */

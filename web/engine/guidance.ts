@@ -1,6 +1,12 @@
 import type { LatentSpace, TextContext } from './diffusion-model.ts';
 import type { ConditioningRef, PassConditioning } from './prompt/plan.ts';
-import { type CoefficientsAt, guidanceWeights, skipsUncond } from './sampling/denoiser.ts';
+import {
+  type CoefficientsAt,
+  guidanceWeights,
+  type SkipReason,
+  skipReason,
+  type UncondSkipping,
+} from './sampling/denoiser.ts';
 import type { Denoiser } from './sampling/latent-math.ts';
 import type { NoisePredictor } from './sampling/samplers/timestep-sampler.ts';
 
@@ -15,8 +21,16 @@ export interface GuidanceOptions<T> {
   readonly conditioning: PassConditioning;
   readonly contextOf: (ref: ConditioningRef) => TextContext;
   readonly guidanceScale: number;
-  /** Below this noise level every second call leaves the negative prompt out; 0 is off. */
-  readonly sMinUncond: number;
+  /** When the negative prompt is left out. */
+  readonly skipping: UncondSkipping;
+  /** Calls of the run, as A1111 counts them. */
+  readonly totalCalls: number;
+  /** Told once a call has left the negative prompt out. */
+  readonly onSkip?: (reason: SkipReason) => void;
+  /** Inpainting: puts the picture's own latents back. */
+  readonly blend?: ((x: T) => Promise<T>) | null;
+  /** Before the UNet sees them (timestep samplers) or behind it (sigma samplers). */
+  readonly isBlendedBefore?: boolean;
   /** The sampler asks for the unconditional answer too (DDIM CFG++). */
   readonly needsUncond?: boolean;
 }
@@ -31,16 +45,18 @@ interface CallTexts {
 
 /** What call number `call` asks the UNet. */
 function textsAt<T>(options: GuidanceOptions<T>, call: number, level: number): CallTexts {
-  const { conditioning, contextOf, guidanceScale, sMinUncond, needsUncond = false } = options;
+  const { conditioning, contextOf, guidanceScale, needsUncond = false } = options;
   // A job has one prompt for all its pictures.
   const parts = conditioning.condAt(call)[0] ?? [];
   const negative = conditioning.uncondAt(call)[0];
   const contexts = parts.map((part) => contextOf(part));
   const weights = parts.map(({ weight }) => weight);
-  const isSkipped = skipsUncond({ sMinUncond }, { call, totalCalls: 1, level });
+  const { skipping, totalCalls } = options;
+  const reason = skipReason(skipping, { call, totalCalls, level });
+  if (reason) options.onSkip?.(reason);
   // At scale 1 the negative prompt cancels out of a single part's sum.
   const cancels = guidanceScale === 1 && weights.length === 1 && weights[0] === 1;
-  if (!negative || ((isSkipped || cancels) && !needsUncond)) {
+  if (!negative || ((reason || cancels) && !needsUncond)) {
     // The first part stands in for the negative prompt, and the scale is 1, as in A1111.
     const { uncond, conds } = guidanceWeights(weights, 1);
     const shares = conds.map((share, place) => (place === 0 ? share + uncond : share));
@@ -60,7 +76,9 @@ function textsAt<T>(options: GuidanceOptions<T>, call: number, level: number): C
  */
 export function createGuidedModel<T>(options: GuidanceOptions<T>): NoisePredictor<T> {
   let calls = 0;
-  return async (x, level) => {
+  const { blend = null, isBlendedBefore = false } = options;
+  return async (given, level) => {
+    const x = blend && isBlendedBefore ? await blend(given) : given;
     const { contexts, shares, uncond } = textsAt(options, calls++, level);
     const { inputScale, timestep, skip, output } = options.coefficientsAt(level);
     const mixes = [[skip, ...shares.map((share) => share * output)]];
@@ -70,7 +88,8 @@ export function createGuidedModel<T>(options: GuidanceOptions<T>): NoisePredicto
     const call = { inputScale, timestep, contexts, mixes };
     const [guided, alone = null] = await options.space.predict(x, call);
     if (guided === undefined) throw new TypeError('the UNet gave no answer');
-    return { guided, uncond: alone };
+    const isBlendedBehind = blend && !isBlendedBefore;
+    return { guided: isBlendedBehind ? await blend(guided) : guided, uncond: alone };
   };
 }
 

@@ -1,13 +1,51 @@
 import { GenerationError } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { DiffusionModel } from './diffusion-model.ts';
-import { fitPixels, type ResizeMode } from './images/fit.ts';
+import { cropPixels } from './images/crop-region.ts';
+import { fitPixels } from './images/fit.ts';
+import { fillMasked, type Place } from './images/overlay.ts';
 import { fromPixels, type Pixels } from './images/pixels.ts';
+import {
+  flatten,
+  type GreyPixels,
+  greyToPixels,
+  pixelsToGrey,
+  type RgbaPixels,
+} from './images/rgba.ts';
+import {
+  latentMask,
+  type MaskPlan,
+  type MaskReading,
+  overlayOf,
+  placeOf,
+  RESIZE_MODES,
+  readInpaintMask,
+} from './inpaint.ts';
+import { resizeLatents } from './latent-resize.ts';
 
-/** Latents of img2img's pictures, [pictures, channels, height, width]; one picture stands for all. */
+export type DecodeImage = (base64: string, what: string) => Promise<RgbaPixels>;
+
+/** What an img2img job starts from. */
 export interface InitLatents {
   readonly pictures: number;
+  /** [pictures, channels, height, width]; one picture stands for all. */
   readonly values: Float32Array;
+  /** The pictures that were encoded, f32 [3, height, width] in -1..1. */
+  readonly images: readonly Float32Array[];
+  /** null without a mask. */
+  readonly inpaint: InitInpaint | null;
+  readonly infotext: MaskReading['infotext'];
+  readonly notes: readonly string[];
+}
+
+/** A mask over the latents, and what makes the finished pictures whole. */
+export interface InitInpaint {
+  /** [height, width] over the latent; 1 is redrawn. */
+  readonly latentMask: Float32Array;
+  readonly mask: GreyPixels;
+  /** One for each init picture. */
+  readonly overlays: readonly RgbaPixels[];
+  readonly place: Place | null;
 }
 
 export interface InitOptions {
@@ -15,23 +53,57 @@ export interface InitOptions {
   /** The job's real size in pixels. */
   readonly height: number;
   readonly width: number;
-  readonly decodeImage: (base64: string, what: string) => Promise<Pixels>;
+  readonly decodeImage: DecodeImage;
   readonly signal?: AbortSignal | undefined;
 }
 
-const RESIZE_MODES: readonly ResizeMode[] = ['stretch', 'crop', 'fill'];
 /** A1111's "Just resize (latent upscale)". */
 const LATENT_RESIZE = 3;
+/** `inpainting_fill` that keeps the picture under the mask. */
+const FILL_ORIGINAL = 1;
 
 /**
- * Decodes, fits and encodes the pictures of an img2img job. A1111 draws a sample around what the VAE
+ * Decodes, fits, masks and encodes the pictures of an img2img job. A1111 draws a sample around what the VAE
  * encodes, with random numbers that no seed reaches; the mean is taken here, so that a job repeats.
  */
 export async function encodeInitImages(
   params: GenerationParams,
-  { model, height, width, decodeImage, signal }: InitOptions,
+  options: InitOptions,
 ): Promise<InitLatents> {
-  const { initImages, batchSize, resizeMode } = params;
+  assertImages(params);
+  const { infotext, notes, plan } = await readMaskOf(params, options);
+  const encoded: Float32Array[] = [];
+  const images: Float32Array[] = [];
+  const overlays: RgbaPixels[] = [];
+  for (const [index, image] of params.initImages.entries()) {
+    options.signal?.throwIfAborted();
+    const decoded = await options.decodeImage(image, `init image ${index + 1}`);
+    const whole = flatten(decoded, params.backgroundColor);
+    const fitted = fitImage(whole, params, plan, options);
+    if (plan) overlays.push(overlayOf(plan.region ? whole : fitted, plan, params.resizeMode));
+    const isLatentResize = params.resizeMode === LATENT_RESIZE && !plan?.region;
+    const source = isLatentResize ? whole : fitted;
+    const pixels = plan && params.inpaint?.fill !== FILL_ORIGINAL ? fill(source, plan) : source;
+    images.push(fromPixels(isLatentResize ? stretch(pixels, options) : pixels));
+    encoded.push(
+      isLatentResize
+        ? await encodeAtOwnSize(pixels, options)
+        : await options.model.encodeImage(fromPixels(pixels), options.height, options.width),
+    );
+  }
+  const size = encoded[0]?.length ?? 0;
+  const values = new Float32Array(encoded.length * size);
+  for (const [index, latents] of encoded.entries()) values.set(latents, index * size);
+  const inpaint = plan && {
+    latentMask: latentMaskOf(plan, params, options),
+    mask: plan.mask,
+    overlays,
+    place: placeOf(plan),
+  };
+  return { pictures: encoded.length, values, images, inpaint, infotext, notes };
+}
+
+function assertImages({ initImages, batchSize }: GenerationParams): void {
   if (initImages.length === 0) {
     throw new GenerationError('invalid-request', 'img2img needs a picture to start from.');
   }
@@ -41,31 +113,57 @@ export async function encodeInitImages(
       `${initImages.length} pictures were sent for a batch of ${batchSize}: send one, or at most one for each picture.`,
     );
   }
-  const encoded: Float32Array[] = [];
-  for (const [index, image] of initImages.entries()) {
-    signal?.throwIfAborted();
-    const pixels = await decodeImage(image, `init image ${index + 1}`);
-    encoded.push(
-      resizeMode === LATENT_RESIZE
-        ? await encodeAtOwnSize(model, pixels, height, width)
-        : await model.encodeImage(
-            fromPixels(fitPixels(pixels, width, height, RESIZE_MODES[resizeMode] ?? 'stretch')),
-            height,
-            width,
-          ),
-    );
-  }
-  const size = encoded[0]?.length ?? 0;
-  const values = new Float32Array(encoded.length * size);
-  for (const [index, latents] of encoded.entries()) values.set(latents, index * size);
-  return { pictures: encoded.length, values };
+}
+
+async function readMaskOf(
+  { inpaint, resizeMode }: GenerationParams,
+  { height, width, decodeImage }: InitOptions,
+): Promise<MaskReading> {
+  if (!inpaint) return { plan: null, infotext: {}, notes: [] };
+  const mask = await decodeImage(inpaint.mask, 'the mask');
+  const latentMask = inpaint.latentMask && (await decodeImage(inpaint.latentMask, 'latent_mask'));
+  return readInpaintMask(
+    inpaint,
+    { mask, latentMask: latentMask || null },
+    { width, height, resizeMode },
+  );
+}
+
+const stretch = (pixels: Pixels, { width, height }: InitOptions) =>
+  fitPixels(pixels, width, height, 'stretch');
+
+/** A picture, or the part of it that is redrawn, at the job's size. */
+function fitImage(
+  whole: Pixels,
+  { resizeMode }: GenerationParams,
+  plan: MaskPlan | null,
+  options: InitOptions,
+): Pixels {
+  const { width, height } = options;
+  if (plan?.region) return fitPixels(cropPixels(whole, plan.region), width, height, 'fill');
+  if (resizeMode === LATENT_RESIZE) return stretch(whole, options);
+  return fitPixels(whole, width, height, RESIZE_MODES[resizeMode] ?? 'stretch');
+}
+
+function fill(pixels: Pixels, { latentMask: mask }: MaskPlan): Pixels {
+  const { width, height } = pixels;
+  if (mask.width === width && mask.height === height) return fillMasked(pixels, mask);
+  return fillMasked(pixels, pixelsToGrey(fitPixels(greyToPixels(mask), width, height, 'stretch')));
+}
+
+function latentMaskOf(
+  plan: MaskPlan,
+  { inpaint }: GenerationParams,
+  { model, width, height }: InitOptions,
+): Float32Array {
+  const { vaeFactor } = model.description;
+  const size = { width: width / vaeFactor, height: height / vaeFactor };
+  return latentMask(plan.latentMask, size, inpaint?.isRounded ?? true);
 }
 
 async function encodeAtOwnSize(
-  model: DiffusionModel,
   pixels: Pixels,
-  height: number,
-  width: number,
+  { model, height, width }: InitOptions,
 ): Promise<Float32Array> {
   const { vaeFactor, latentChannels } = model.description;
   const rows = Math.floor(pixels.height / vaeFactor);
@@ -76,57 +174,18 @@ async function encodeAtOwnSize(
       `The init image is ${pixels.width}×${pixels.height}; it needs at least ${vaeFactor} pixels a side.`,
     );
   }
-  const cropped = cropTo(pixels, columns * vaeFactor, rows * vaeFactor);
-  const latents = await model.encodeImage(fromPixels(cropped), cropped.height, cropped.width);
   return resizeLatents(
-    latents,
+    await encodeWholeLatents(model, pixels),
     { channels: latentChannels, height: rows, width: columns },
     { height: height / vaeFactor, width: width / vaeFactor },
   );
 }
 
-function cropTo({ width, data }: Pixels, columns: number, rows: number): Pixels {
-  const out = new Uint8Array(columns * rows * 3);
-  for (let y = 0; y < rows; y++) {
-    out.set(data.subarray(y * width * 3, (y * width + columns) * 3), y * columns * 3);
-  }
-  return { width: columns, height: rows, data: out };
-}
-
-/** Bilinear resize of one picture's latents, as torch's `interpolate` without antialiasing does it. */
-export function resizeLatents(
-  latents: Float32Array,
-  from: { readonly channels: number; readonly height: number; readonly width: number },
-  to: { readonly height: number; readonly width: number },
-): Float32Array {
-  const out = new Float32Array(from.channels * to.height * to.width);
-  const rows = taps(from.height, to.height);
-  const columns = taps(from.width, to.width);
-  for (let channel = 0; channel < from.channels; channel++) {
-    const plane = channel * from.height * from.width;
-    const value = (y: number, x: number) => latents[plane + y * from.width + x] as number;
-    for (const [y, row] of rows.entries()) {
-      for (const [x, column] of columns.entries()) {
-        const top = mix(value(row.low, column.low), value(row.low, column.high), column.weight);
-        const bottom = mix(
-          value(row.high, column.low),
-          value(row.high, column.high),
-          column.weight,
-        );
-        out[(channel * to.height + y) * to.width + x] = mix(top, bottom, row.weight);
-      }
-    }
-  }
-  return out;
-}
-
-const mix = (a: number, b: number, weight: number) => a * (1 - weight) + b * weight;
-
-/** The two neighbours of every output sample and the weight of the second. */
-function taps(from: number, to: number): { low: number; high: number; weight: number }[] {
-  return Array.from({ length: to }, (_, i) => {
-    const centre = Math.max(0, ((i + 0.5) * from) / to - 0.5);
-    const low = Math.floor(centre);
-    return { low, high: Math.min(low + 1, from - 1), weight: centre - low };
-  });
+/** A picture of any size as latents; pixels that make no whole latent are cut at the right and the bottom. */
+export function encodeWholeLatents(model: DiffusionModel, pixels: Pixels): Promise<Float32Array> {
+  const { vaeFactor } = model.description;
+  const right = pixels.width - (pixels.width % vaeFactor);
+  const bottom = pixels.height - (pixels.height % vaeFactor);
+  const cropped = cropPixels(pixels, { left: 0, top: 0, right, bottom });
+  return model.encodeImage(fromPixels(cropped), bottom, right);
 }

@@ -15,19 +15,31 @@ export interface InfotextCheckpoint {
 export interface InfotextPicture {
   readonly seed: number;
   readonly subseed: number;
-  /** Keys that sampling adds. */
+  /** Keys beyond the fixed ones. */
   readonly extraParams: Readonly<Record<string, InfotextInput>>;
+  /** Sentences about what was done otherwise than asked for. */
+  readonly notes?: readonly string[];
+  /** The checkpoint is one made for inpainting, which the mask's weight matters to. */
+  readonly isInpaintingModel?: boolean;
 }
+
+/** Infotext key of the sentences about substitutions. */
+export const NOTES_KEY = 'Easel notes';
 
 const RNG_NAMES = { gpu: 'GPU', cpu: 'CPU', nv: 'NV' } as const;
 
-/** Keys beyond the fixed ones of a job's infotexts, in A1111's order. */
+/** Keys beyond the fixed ones of a job's infotexts, in A1111's order, then the notes. */
 export function extraInfotextParams(
-  params: GenerationParams,
-  ofSampling: Readonly<Record<string, InfotextInput>>,
+  ofJob: Readonly<Record<string, InfotextInput>>,
+  notes: readonly string[],
 ): Record<string, InfotextInput> {
-  const { sMinUncond } = params;
-  return sMinUncond > 0 ? { ...ofSampling, NGMS: sMinUncond } : { ...ofSampling };
+  return notes.length > 0 ? { ...ofJob, [NOTES_KEY]: notes.join(' ') } : { ...ofJob };
+}
+
+/** The strength that an infotext names: of img2img, or of a second pass. */
+export function denoisingStrengthOf(params: GenerationParams): number | null {
+  if (params.mode === 'img2img') return params.denoisingStrength;
+  return params.hires?.denoisingStrength ?? null;
 }
 
 /** A1111's "parameters" text of one picture of a job. */
@@ -43,14 +55,15 @@ export function jobInfotext(
     scheduler: schedulerLabel(params.scheduler),
     seed: picture.seed,
     subseed: picture.subseed,
-    denoisingStrength: params.mode === 'img2img' ? params.denoisingStrength : null,
+    denoisingStrength: denoisingStrengthOf(params),
+    conditionalMaskWeight: picture.isInpaintingModel ? params.inpaintingMaskWeight : null,
     etaNoiseSeedDelta: usesEnsd ? params.etaNoiseSeedDelta : null,
     randnSource: RNG_NAMES[params.randnSource],
     model: checkpoint.name,
     modelHash: checkpoint.hash,
     vaeHash: checkpoint.vae?.hash ?? null,
     vae: checkpoint.vae?.name ?? null,
-    extraParams: extraInfotextParams(params, picture.extraParams),
+    extraParams: extraInfotextParams(picture.extraParams, picture.notes ?? []),
     version: `Easel ${appVersion}`,
   });
 }

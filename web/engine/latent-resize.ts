@@ -52,7 +52,7 @@ function sum({ places, weights }: Taps, value: (place: number) => number): numbe
 function tapsOf(mode: LatentUpscaleMode, from: number, to: number): Taps[] {
   // Sizes are given, so the scale is their ratio, in float32.
   const scale = Math.fround(from / to);
-  return Array.from({ length: to }, (_, i) => {
+  const tapsAt = (i: number): Taps => {
     const centre = (i + 0.5) * scale;
     switch (mode) {
       case 'Latent':
@@ -68,7 +68,8 @@ function tapsOf(mode: LatentUpscaleMode, from: number, to: number): Taps[] {
       case 'Latent (nearest-exact)':
         return single(Math.floor(Math.fround(centre)), from);
     }
-  });
+  };
+  return Array.from({ length: to }, (_, i) => tapsAt(i));
 }
 
 const single = (place: number, size: number): Taps => ({

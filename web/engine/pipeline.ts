@@ -1,26 +1,33 @@
-import { GenerationError } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
-import { samplerInfo } from '../../protocol/samplers.ts';
+import type { InfotextInput } from '../../protocol/infotext-values.ts';
 import type { GeneratedImage, GenerationProgress } from '../shared/engine.ts';
-import type { DiffusionModel, LatentSpace, TextContext } from './diffusion-model.ts';
-import { createGuidedDenoiser, createGuidedModel, type GuidanceOptions } from './guidance.ts';
+import type {
+  DiffusionModel,
+  LatentSpace,
+  LatentsRequest,
+  TextContext,
+} from './diffusion-model.ts';
+import { cropLatents, latentMode } from './hires.ts';
+import { applyOverlay } from './images/overlay.ts';
 import { type Pixels, toPixels } from './images/pixels.ts';
-import { encodeInitImages, type InitLatents } from './init-latents.ts';
-import { createProgressReporter, type ProgressReporter } from './progress.ts';
-import type { ConditioningPlan } from './prompt/plan.ts';
+import { type FindUpscaler, upscaleTo } from './images/upscale.ts';
 import {
-  CFG_PLUS_PLUS_GUIDANCE_FACTOR,
-  sigmaCoefficients,
-  timestepCoefficients,
-} from './sampling/denoiser.ts';
-import { latentShape, latentSize, startLatents } from './sampling/latents.ts';
-import { createLcmSchedule } from './sampling/lcm-schedule.ts';
-import { createNoiseSchedule, type NoiseSchedule } from './sampling/noise-schedule.ts';
-import { createBrownianNoise } from './sampling/rng/brownian.ts';
-import { createImageRng, type ImageRng, type LatentShape } from './sampling/rng/image-rng.ts';
-import { runSigmaSampler, runTimestepSampler } from './sampling/samplers/run-sampler.ts';
-import type { StepNoise } from './sampling/samplers/sampler.ts';
-import { createSamplingPlan, type SamplingPlan } from './sampling/sampling-plan.ts';
+  type DecodeImage,
+  encodeInitImages,
+  encodeWholeLatents,
+  type InitLatents,
+} from './init-latents.ts';
+import { inpaintChannels, isInpaintingModel } from './inpaint-channels.ts';
+import { type HiresPlan, type JobPlan, type PixelSize, planJob, promptSteps } from './job-plan.ts';
+import { resizeLatents } from './latent-resize.ts';
+import { createProgressReporter, type ProgressReporter } from './progress.ts';
+import { promptInfotextParams } from './prompt/infotext-params.ts';
+import type { ConditioningPlan, PassConditioning } from './prompt/plan.ts';
+import { type LatentBlend, type SamplePass, samplePass, uncondSkipping } from './sample-pass.ts';
+import { type SkipReason, skippingInfotext } from './sampling/denoiser.ts';
+import { latentShape, latentSize } from './sampling/latents.ts';
+import { createImageRng, type LatentShape } from './sampling/rng/image-rng.ts';
+import type { SamplingPlan } from './sampling/sampling-plan.ts';
 
 /** How a running job is watched and steered from outside. */
 export interface JobControl {
@@ -38,7 +45,9 @@ export interface PipelineJob {
   readonly params: GenerationParams;
   readonly model: DiffusionModel;
   readonly control: JobControl;
-  readonly decodeImage: (base64: string, what: string) => Promise<Pixels>;
+  readonly decodeImage: DecodeImage;
+  /** Networks that enlarge pictures between two passes; the plain filters need none. */
+  readonly findUpscaler?: FindUpscaler;
   /** The finished file of one picture, infotext inside. */
   readonly finishImage: (picture: FinishedPicture) => Promise<GeneratedImage>;
 }
@@ -49,16 +58,45 @@ export interface FinishedPicture {
   readonly pixels: Pixels;
   readonly seed: number;
   readonly subseed: number;
-  /** Infotext keys that sampling adds. */
-  readonly extraParams: SamplingPlan['infotext'];
+  /** Infotext keys beyond the fixed ones. */
+  readonly extraParams: Readonly<Record<string, InfotextInput>>;
+  /** Sentences about what was done otherwise than asked for. */
+  readonly notes: readonly string[];
 }
 
 export interface PipelineResult {
   readonly width: number;
   readonly height: number;
   readonly interrupted: boolean;
-  readonly extraParams: SamplingPlan['infotext'];
-  readonly seconds: { readonly encode: number; readonly sample: number; readonly decode: number };
+  readonly extraParams: Readonly<Record<string, InfotextInput>>;
+  readonly notes: readonly string[];
+  readonly seconds: StageSeconds;
+}
+
+interface StageSeconds {
+  encode: number;
+  sample: number;
+  decode: number;
+}
+
+/** What all batches of a job share. */
+interface Run {
+  readonly job: PipelineJob;
+  readonly plan: JobPlan;
+  readonly prompts: ConditioningPlan;
+  readonly contexts: readonly (readonly TextContext[])[];
+  readonly init: InitLatents | null;
+  /** What an inpainting UNet sees beside the latents; null for others. */
+  readonly channels: Float32Array | null;
+  readonly skipped: Set<SkipReason>;
+  readonly progress: ProgressReporter;
+  readonly clock: <T>(stage: keyof StageSeconds, task: () => Promise<T>) => Promise<T>;
+}
+
+interface Batch {
+  readonly index: number;
+  readonly seeds: readonly number[];
+  readonly subseeds: readonly number[];
 }
 
 /**
@@ -67,28 +105,16 @@ export interface PipelineResult {
  */
 export async function generate(job: PipelineJob): Promise<PipelineResult> {
   const { params, model, control } = job;
-  const { description } = model;
-  if (description.unetInChannels !== description.latentChannels) {
-    throw new GenerationError(
-      'unsupported',
-      'This checkpoint is made for inpainting, which this version of Easel does not do yet. Choose another one.',
-    );
-  }
-  const { width, height } = realSize(params, description.vaeFactor);
-  const schedule = createNoiseSchedule(description);
-  const sampling = createSamplingPlan(
-    { ...params, isSdxl: description.family === 'sdxl' },
-    schedule,
-  );
-  const pictures = params.initImages.length > 1 ? params.initImages.length : params.batchSize;
+  const isInpainting = isInpaintingModel(model.description);
+  const plan = planJob(params, model.description);
   const progress = createProgressReporter({
     batches: params.batchCount,
-    pictures,
-    steps: sampling.steps,
+    pictures: plan.pictures,
+    steps: plan.sampling.steps + (plan.hires?.sampling.steps ?? 0),
     report: control.onProgress,
   });
-  const seconds = { encode: 0, sample: 0, decode: 0 };
-  const clock = async <T>(stage: keyof typeof seconds, task: () => Promise<T>): Promise<T> => {
+  const seconds: StageSeconds = { encode: 0, sample: 0, decode: 0 };
+  const clock: Run['clock'] = async (stage, task) => {
     const startedAt = performance.now();
     try {
       return await task();
@@ -98,97 +124,55 @@ export async function generate(job: PipelineJob): Promise<PipelineResult> {
   };
 
   progress.encoding();
-  const prompts = model.planPrompts({
-    prompts: [params.prompt],
-    negativePrompts: [params.negativePrompt],
-    steps: params.steps,
-    isSecondOrder: samplerInfo(params.sampler).isSecondOrder,
-  });
+  const prompts = planPrompts(job);
   const contexts = await clock('encode', () => encodeTexts(job, prompts));
-  const { decodeImage } = job;
-  const init =
-    params.mode === 'img2img'
-      ? await clock('encode', () =>
-          encodeInitImages(params, { model, height, width, decodeImage, signal: control.signal }),
-        )
-      : null;
-
-  const shape = latentShape({
-    height,
-    width,
-    channels: description.latentChannels,
-    vaeFactor: description.vaeFactor,
-  });
-  const [channels, rows, columns] = shape;
-  const request = {
-    ...{ pictures, channels, height: rows, width: columns },
-    contexts: contexts.flat(),
-    guidanceScale: params.guidanceScale,
-  };
-  const common = { job, sampling, schedule, prompts, contexts, shape, init, progress };
-  for (let batch = 0; batch < params.batchCount && !control.isInterrupted(); batch++) {
+  const init = await clock('encode', () => encodeInit(job, plan));
+  const channels = isInpainting
+    ? await clock('encode', () => channelsOf(job, plan, init, plan))
+    : null;
+  const skipped = new Set<SkipReason>();
+  const run: Run = { job, plan, prompts, contexts, init, channels, skipped, progress, clock };
+  for (let index = 0; index < params.batchCount && !control.isInterrupted(); index++) {
     control.signal?.throwIfAborted();
     control.beginBatch();
-    progress.beginBatch(batch);
-    const seeds = batchSeeds(params, batch * pictures, pictures);
-    const rng = createImageRng({
-      ...params,
-      ...seeds,
-      shape,
-      source: params.randnSource,
-      vaeFactor: description.vaeFactor,
-    });
-    await model.withLatents(request, async (space) => {
-      const run = { ...common, space, rng, ...seeds };
-      const latents = await clock('sample', () => sample(run));
-      if (control.isSkipped()) return;
-      await clock('decode', async () => {
-        for (let place = 0; place < pictures; place++) {
-          control.signal?.throwIfAborted();
-          progress.decoding(place);
-          const pixels = toPixels(await space.decode(latents, place), height, width);
-          const [seed = 0, subseed = 0] = [seeds.seeds[place], seeds.subseeds[place]];
-          const index = batch * pictures + place;
-          const { infotext: extraParams } = sampling;
-          const image = await job.finishImage({ index, pixels, seed, subseed, extraParams });
-          control.onImage?.(image);
-        }
-      });
-    });
+    progress.beginBatch(index);
+    const batch = { index, ...batchSeeds(params, index * plan.pictures, plan.pictures) };
+    await makeBatch(run, batch);
   }
+  const { width, height } = plan.hires ?? plan;
   return {
     width,
     height,
     interrupted: control.isInterrupted(),
-    extraParams: sampling.infotext,
+    // A1111's own have null for texts that could differ from picture to picture.
+    extraParams: { ...infotextOf(run), ...sharedHiresTexts(plan) },
+    notes: init?.notes ?? [],
     seconds,
   };
 }
 
-/** The size that is really made: sides are rounded down to whole latents. */
-export function realSize(
-  { width, height }: Pick<GenerationParams, 'width' | 'height'>,
-  vaeFactor: number,
-): { width: number; height: number } {
-  const rounded = {
-    width: width - (width % vaeFactor),
-    height: height - (height % vaeFactor),
-  };
-  if (rounded.width > 0 && rounded.height > 0) return rounded;
-  throw new GenerationError(
-    'invalid-request',
-    `${width}×${height} is too small for this checkpoint: each side needs at least ${vaeFactor} pixels.`,
-  );
-}
-
-/** Seeds of pictures `first` and on; with a subseed in play the seed stays and the subseed counts. */
-function batchSeeds(params: GenerationParams, first: number, count: number) {
-  const { seed, subseed, subseedStrength } = params;
-  const places = Array.from({ length: count }, (_, place) => first + place);
-  return {
-    seeds: places.map((place) => (subseedStrength === 0 ? seed + place : seed)),
-    subseeds: places.map((place) => subseed + place),
-  };
+function planPrompts({ params, model }: PipelineJob): ConditioningPlan {
+  const { hires, steps, sampler, emphasis, commaPadding } = params;
+  const second = params.mode === 'txt2img' ? hires : null;
+  return model.planPrompts({
+    prompts: [params.prompt],
+    negativePrompts: [params.negativePrompt],
+    ...promptSteps(params),
+    ...(second
+      ? {
+          hires: {
+            ...promptSteps({
+              steps: second.steps > 0 ? second.steps : steps,
+              sampler: second.sampler ?? sampler,
+            }),
+            ...(second.prompt === null ? {} : { prompts: [second.prompt] }),
+            ...(second.negativePrompt === null ? {} : { negativePrompts: [second.negativePrompt] }),
+          },
+        }
+      : {}),
+    useOldScheduling: params.useOldScheduling,
+    chunkOptions: { emphasis, commaPaddingBacktrack: commaPadding },
+  });
 }
 
 /** Contexts of every group of the plan. */
@@ -204,91 +188,245 @@ async function encodeTexts(
   return contexts;
 }
 
-interface SampleRun<T> {
-  readonly job: PipelineJob;
-  readonly space: LatentSpace<T>;
-  readonly sampling: SamplingPlan;
-  readonly schedule: NoiseSchedule;
-  readonly prompts: ConditioningPlan;
-  readonly contexts: readonly (readonly TextContext[])[];
-  readonly rng: ImageRng;
-  readonly seeds: readonly number[];
-  readonly shape: LatentShape;
-  readonly init: InitLatents | null;
-  readonly progress: ProgressReporter;
-}
-
-/** From noise to the latents of one batch. */
-async function sample<T>(run: SampleRun<T>): Promise<T> {
-  const { job, space, sampling, schedule, rng, init, progress } = run;
-  const { control, params } = job;
-  const { predictionType } = job.model.description;
-  const x = space.math.fromArray(startLatents(sampling.start, rng.first(), init?.values ?? null));
-  const controls = {
-    math: space.math,
-    noise: stepNoise(run),
-    signal: control.signal,
-    shouldStop: () => control.isInterrupted() || control.isSkipped(),
-    onStep: async ({ step }: { step: number }) => {
-      await space.pace();
-      progress.stepDone(step + 1);
-    },
-  };
-  const guidance = (isCfgPlusPlus: boolean): Omit<GuidanceOptions<T>, 'coefficientsAt'> => ({
-    space,
-    conditioning: run.prompts.firstPass,
-    contextOf: ({ group, row }) => contextAt(run.contexts, group, row),
-    guidanceScale: guidanceScaleOf(job) * (isCfgPlusPlus ? CFG_PLUS_PLUS_GUIDANCE_FACTOR : 1),
-    sMinUncond: params.sMinUncond,
-    needsUncond: isCfgPlusPlus,
-  });
-  if (sampling.kind === 'sigma') {
-    const coefficientsAt =
-      sampling.sampler === 'LCM'
-        ? sigmaCoefficients('lcm', createLcmSchedule(schedule))
-        : sigmaCoefficients(predictionType, schedule);
-    return runSigmaSampler(sampling.sampler, x, sampling.sigmas, {
-      ...controls,
-      denoiser: createGuidedDenoiser({ ...guidance(false), coefficientsAt }),
-      options: sampling.options,
-    });
+/** Latents that img2img starts from, masked areas filled with noise or nothing where that was asked for. */
+async function encodeInit(job: PipelineJob, plan: JobPlan): Promise<InitLatents | null> {
+  const { params, model, decodeImage, control } = job;
+  if (params.mode !== 'img2img') return null;
+  const { height, width } = plan;
+  const options = { model, height, width, decodeImage, signal: control.signal };
+  const init = await encodeInitImages(params, options);
+  const fill = params.inpaint?.fill ?? 1;
+  if (!init.inpaint || fill < 2) return init;
+  const shape = shapeOf(job, plan);
+  const { seeds } = batchSeeds(params, 0, plan.pictures);
+  const noise = fill === 2 ? noiseOf(params, seeds, shape) : null;
+  const { latentMask } = init.inpaint;
+  const values = new Float32Array(plan.pictures * latentSize(shape));
+  for (let i = 0; i < values.length; i++) {
+    const share = latentMask[i % latentMask.length] as number;
+    const known = init.values[i % init.values.length] as number;
+    values[i] = known * (1 - share) + (noise?.[i] ?? 0) * share;
   }
-  const coefficientsAt = timestepCoefficients(predictionType, schedule);
-  return runTimestepSampler(sampling.sampler, x, sampling.timesteps, {
-    ...controls,
-    predictNoise: createGuidedModel({
-      ...guidance(sampling.sampler === 'DDIM CFG++'),
-      coefficientsAt,
-    }),
-    alphasCumprod: schedule.alphasCumprod,
-    options: sampling.options,
+  return { ...init, values };
+}
+
+/** The plain noise of the seeds. */
+function noiseOf(
+  params: GenerationParams,
+  seeds: readonly number[],
+  shape: LatentShape,
+): Float32Array {
+  const plain = {
+    subseeds: [],
+    subseedStrength: 0,
+    seedResizeFromWidth: 0,
+    seedResizeFromHeight: 0,
+  };
+  const source = params.randnSource;
+  return createImageRng({ shape, seeds, source, etaNoiseSeedDelta: 0, ...plain }).first();
+}
+
+function channelsOf(
+  { params, model }: PipelineJob,
+  { pictures }: JobPlan,
+  init: InitLatents | null,
+  { width, height }: PixelSize,
+): Promise<Float32Array> {
+  const shown = {
+    images: init?.images ?? [],
+    mask: init?.inpaint?.mask ?? null,
+    isRounded: params.inpaint?.isRounded ?? true,
+    weight: params.inpaintingMaskWeight,
+  };
+  return inpaintChannels(model, shown, { pictures, width, height });
+}
+
+function shapeOf({ model }: PipelineJob, { height, width }: PixelSize): LatentShape {
+  const { latentChannels: channels, vaeFactor } = model.description;
+  return latentShape({ height, width, channels, vaeFactor });
+}
+
+/** Seeds of pictures `first` and on; with a subseed in play the seed stays and the subseed counts. */
+function batchSeeds(params: GenerationParams, first: number, count: number) {
+  const { seed, subseed, subseedStrength } = params;
+  const places = Array.from({ length: count }, (_, place) => first + place);
+  return {
+    seeds: places.map((place) => (subseedStrength === 0 ? seed + place : seed)),
+    subseeds: places.map((place) => subseed + place),
+  };
+}
+
+async function makeBatch(run: Run, batch: Batch): Promise<void> {
+  const { job, plan, init, channels, clock, progress } = run;
+  const { control } = job;
+  const { hires } = plan;
+  const enlarged = await job.model.withLatents(
+    latentsRequest(run, plan, channels),
+    async (space) => {
+      const latents = await clock('sample', () =>
+        samplePass({
+          ...passOf(run, batch, plan, plan.sampling, run.prompts.firstPass),
+          space,
+          init: init?.values ?? null,
+          blend: blendOf(run),
+          onStep: progress.stepDone,
+        }),
+      );
+      if (control.isSkipped()) return null;
+      if (hires && !control.isInterrupted()) return enlarge(run, hires, space, latents);
+      await clock('decode', () => finishBatch(run, batch, space, latents, plan));
+      return null;
+    },
+  );
+  if (!hires || !enlarged) return;
+  control.signal?.throwIfAborted();
+  const hiresChannels = channels
+    ? await clock('encode', () => channelsOf(job, plan, null, hires))
+    : null;
+  await job.model.withLatents(latentsRequest(run, hires, hiresChannels), async (space) => {
+    const conditioning = run.prompts.hiresPass ?? run.prompts.firstPass;
+    const latents = await clock('sample', () =>
+      samplePass({
+        ...passOf(run, batch, hires, hires.sampling, conditioning),
+        space,
+        init: enlarged,
+        blend: null,
+        onStep: (done) => progress.stepDone(plan.sampling.steps + done),
+      }),
+    );
+    if (control.isSkipped()) return;
+    await clock('decode', () => finishBatch(run, batch, space, latents, hires));
   });
 }
 
-/** A UNet that was told the scale has guided itself already. */
-function guidanceScaleOf({ params, model }: PipelineJob): number {
-  return model.description.unetInputs.timestepCond === null ? params.guidanceScale : 1;
+function latentsRequest(run: Run, size: PixelSize, inpaint: Float32Array | null): LatentsRequest {
+  const [channels, height, width] = shapeOf(run.job, size);
+  return {
+    ...{ pictures: run.plan.pictures, channels, height, width },
+    contexts: run.contexts.flat(),
+    guidanceScale: run.job.params.guidanceScale,
+    inpaintChannels: inpaint,
+  };
 }
 
-function contextAt(
-  contexts: readonly (readonly TextContext[])[],
-  group: number,
-  row: number,
-): TextContext {
-  const context = contexts[group]?.[row];
-  if (context) return context;
-  throw new RangeError(`no text ${row} in group ${group}`);
+function passOf(
+  { job, plan, contexts, skipped }: Run,
+  { seeds, subseeds }: Batch,
+  size: PixelSize,
+  sampling: SamplingPlan,
+  conditioning: PassConditioning,
+): Omit<SamplePass<never>, 'space' | 'init' | 'blend' | 'onStep'> {
+  const shape = shapeOf(job, size);
+  const { params, model } = job;
+  const { vaeFactor } = model.description;
+  const source = params.randnSource;
+  return {
+    ...{ job, sampling, conditioning, contexts, seeds, shape },
+    schedule: plan.schedule,
+    rng: createImageRng({ ...params, seeds, subseeds, shape, source, vaeFactor }),
+    onSkip: (reason) => skipped.add(reason),
+  };
 }
 
-/** Noise of the steps: from a Brownian tree for the SDE samplers, else the generator's next. */
-function stepNoise<T>({ job, sampling, rng, seeds, shape }: SampleRun<T>): StepNoise {
-  const { sampler, randnSource } = job.params;
-  if (sampling.kind !== 'sigma' || !samplerInfo(sampler).usesBrownianNoise) return rng.next;
-  return createBrownianNoise({
-    seeds,
-    size: latentSize(shape),
-    sigmaMin: sampling.sigmaRange.min,
-    sigmaMax: sampling.sigmaRange.max,
-    source: randnSource,
-  });
+/** The mask over a batch: what is not redrawn is the picture's own. */
+function blendOf({ job, plan, init }: Run): LatentBlend | null {
+  if (!init?.inpaint) return null;
+  const { latentMask } = init.inpaint;
+  const size = plan.pictures * latentSize(shapeOf(job, plan));
+  const share = Float32Array.from(
+    { length: size },
+    (_, i) => latentMask[i % latentMask.length] as number,
+  );
+  const known = share.map(
+    (value, i) => (1 - value) * (init.values[i % init.values.length] as number),
+  );
+  return { share, known };
+}
+
+/** The first pass's latents at the second pass's size: resized themselves, or through enlarged pictures. */
+async function enlarge<T>(
+  run: Run,
+  { target }: HiresPlan,
+  space: LatentSpace<T>,
+  latents: T,
+): Promise<Float32Array> {
+  const { job, plan } = run;
+  const { params, model, control } = job;
+  const [channels, height, width] = shapeOf(job, plan);
+  const upscaler = params.hires?.upscaler ?? null;
+  const mode = latentMode(upscaler);
+  const parts: Float32Array[] = [];
+  const all = mode === null ? null : await space.math.toArray(latents);
+  const size = channels * height * width;
+  for (let place = 0; place < plan.pictures; place++) {
+    control.signal?.throwIfAborted();
+    if (all && mode !== null) {
+      const own = all.subarray(place * size, (place + 1) * size);
+      parts.push(resizeLatents(own, { channels, height, width }, target.latent, mode));
+      continue;
+    }
+    const pixels = toPixels(await space.decode(latents, place), plan.height, plan.width);
+    const large = await upscaleTo(pixels, target, upscaler ?? 'None', {
+      find: job.findUpscaler,
+      signal: control.signal,
+    });
+    parts.push(await encodeWholeLatents(model, large));
+  }
+  const cropped = parts.map((part) => cropLatents(part, channels, target));
+  const one = cropped[0]?.length ?? 0;
+  const out = new Float32Array(one * cropped.length);
+  for (const [place, part] of cropped.entries()) out.set(part, place * one);
+  return out;
+}
+
+/** Decodes a batch and hands its pictures on, each under what its mask keeps. */
+async function finishBatch<T>(
+  run: Run,
+  { index: batch, seeds, subseeds }: Batch,
+  space: LatentSpace<T>,
+  latents: T,
+  { width, height }: PixelSize,
+): Promise<void> {
+  const { job, plan, init, progress } = run;
+  const { control } = job;
+  for (let place = 0; place < plan.pictures; place++) {
+    control.signal?.throwIfAborted();
+    progress.decoding(place);
+    const decoded = toPixels(await space.decode(latents, place), height, width);
+    const image = await job.finishImage({
+      index: batch * plan.pictures + place,
+      pixels: underOverlay(decoded, place, init),
+      seed: seeds[place] ?? 0,
+      subseed: subseeds[place] ?? 0,
+      extraParams: infotextOf(run),
+      notes: init?.notes ?? [],
+    });
+    control.onImage?.(image);
+  }
+}
+
+function underOverlay(pixels: Pixels, picture: number, init: InitLatents | null): Pixels {
+  if (!init?.inpaint) return pixels;
+  const { overlays, place } = init.inpaint;
+  const overlay = overlays[picture % overlays.length];
+  return overlay ? applyOverlay(pixels, overlay, place) : pixels;
+}
+
+/** Infotext keys beyond the fixed ones, in the order in which A1111 comes to know them. */
+function infotextOf({ job, plan, init, prompts, skipped }: Run): FinishedPicture['extraParams'] {
+  const { params } = job;
+  const skipping = uncondSkipping(params);
+  const skips = [...skipped].map((reason) => skippingInfotext(skipping, reason));
+  return {
+    ...init?.infotext,
+    ...plan.hiresInfotext,
+    ...promptInfotextParams(prompts.groups, { emphasis: params.emphasis }),
+    ...(params.useOldScheduling ? { 'Old prompt editing timelines': true } : {}),
+    ...plan.infotext,
+    ...Object.assign({}, ...skips),
+  };
+}
+
+function sharedHiresTexts({ hires }: JobPlan): Record<string, null> {
+  return hires ? { 'Hires prompt': null, 'Hires negative prompt': null } : {};
 }

@@ -47,7 +47,10 @@ export function createTextEncoding(description: ModelDescription, run: RunTextEn
   return {
     /** One context for every text of the group. */
     async encode(group: EncodeGroup, clipSkip: number): Promise<readonly TextContext[]> {
-      const key = JSON.stringify([clipSkip, group.isNegative, group.texts, group.repeats]);
+      const { isNegative, texts, repeats, encoders } = group;
+      // Emphasis and the cutting into chunks are the job's to choose, so the texts alone do not tell.
+      const chunks = encoders.map((list) => list.map(({ emphasis, tokens }) => [emphasis, tokens]));
+      const key = JSON.stringify([clipSkip, isNegative, texts, repeats, chunks]);
       const known = kept.get(key);
       if (known) return known;
       const contexts = await encode(group, clipSkip);

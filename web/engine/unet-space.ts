@@ -171,6 +171,7 @@ export function createLatentSpace<T>(
     math: ops.math,
     predict,
     decode,
+    createBlend: ops.createBlend,
     async pace() {
       // On a GPU one step stays in flight, so that the device never waits for JavaScript.
       const previous = lastPace;

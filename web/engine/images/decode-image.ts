@@ -1,16 +1,14 @@
 import { GenerationError } from '../../../protocol/errors.ts';
-import type { Pixels } from './pixels.ts';
+import type { RgbaPixels } from './rgba.ts';
 
 /** Larger pictures would take gigabytes once decoded. */
 const MAX_PIXELS = 64 * 2 ** 20;
-/** What shows through transparent pixels, as in A1111's settings. */
-const BACKGROUND = '#ffffff';
 
 /**
- * Decodes a picture that a client sent as base64 of a PNG, JPEG, WebP or GIF file: upright, flattened
- * on white. `what` names the picture in errors. Rejects with `invalid-request` for anything else.
+ * Decodes a picture that a client sent as base64 of a PNG, JPEG, WebP or GIF file: upright, with
+ * its transparency. `what` names the picture in errors. Rejects with `invalid-request` for anything else.
  */
-export async function decodeImage(base64: string, what: string): Promise<Pixels> {
+export async function decodeImage(base64: string, what: string): Promise<RgbaPixels> {
   const bitmap = await decodeBitmap(decodeBase64(base64, what), what);
   try {
     const { width, height } = bitmap;
@@ -20,12 +18,13 @@ export async function decodeImage(base64: string, what: string): Promise<Pixels>
         `${what} is ${width}×${height}; pictures of more than 67 megapixels are not taken.`,
       );
     }
-    const context = new OffscreenCanvas(width, height).getContext('2d', { alpha: false });
+    const context = new OffscreenCanvas(width, height).getContext('2d', {
+      willReadFrequently: true,
+    });
     if (!context) throw new GenerationError('internal', 'This browser gives the worker no canvas.');
-    context.fillStyle = BACKGROUND;
-    context.fillRect(0, 0, width, height);
     context.drawImage(bitmap, 0, 0);
-    return withoutAlpha(context.getImageData(0, 0, width, height));
+    const { data } = context.getImageData(0, 0, width, height);
+    return { width, height, data: new Uint8Array(data) };
   } finally {
     bitmap.close();
   }
@@ -52,14 +51,4 @@ async function decodeBitmap(bytes: Uint8Array<ArrayBuffer>, what: string): Promi
       { cause: error },
     );
   }
-}
-
-function withoutAlpha({ width, height, data: rgba }: ImageData): Pixels {
-  const data = new Uint8Array(width * height * 3);
-  for (let from = 0, to = 0; from < rgba.length; from += 4, to += 3) {
-    data[to] = rgba[from] as number;
-    data[to + 1] = rgba[from + 1] as number;
-    data[to + 2] = rgba[from + 2] as number;
-  }
-  return { width, height, data };
 }

@@ -1,10 +1,11 @@
 import {
+  buildBlendGraph,
   buildCombineGraph,
   buildGuidanceGraph,
   buildPrepareGraph,
   type LatentShape,
 } from '../../compiler/step-graphs.ts';
-import type { BatchShape } from '../diffusion-model.ts';
+import type { BatchChannels } from '../diffusion-model.ts';
 import type { LatentMath } from '../sampling/latent-math.ts';
 import type { LatentOps } from './latent-ops.ts';
 import type { ModelSession, Runtime } from './runtime.ts';
@@ -35,10 +36,14 @@ export class StepGraphs {
 export function createGpuLatentOps(
   runtime: Runtime,
   graphs: StepGraphs,
-  { pictures, channels, height, width }: BatchShape,
+  { pictures, channels, height, width, inpaintChannels = null }: BatchChannels,
 ): LatentOps<DeviceTensor> {
   const shape: LatentShape = [pictures, channels, height, width];
   const made = new Set<DeviceTensor>();
+  // Uploaded once and kept to the end, unlike what a sampler makes.
+  const kept = new Set<DeviceTensor>();
+  const extraChannels = (inpaintChannels?.length ?? 0) / (pictures * height * width);
+  let extra: DeviceTensor | null = null;
 
   async function run(
     key: string,
@@ -54,6 +59,12 @@ export function createGpuLatentOps(
 
   function own(tensor: DeviceTensor): DeviceTensor {
     made.add(tensor);
+    return tensor;
+  }
+
+  function keep(values: Float32Array, channelCount: number): DeviceTensor {
+    const tensor = runtime.upload(values, [pictures, channelCount, height, width]);
+    kept.add(tensor);
     return tensor;
   }
 
@@ -89,8 +100,16 @@ export function createGpuLatentOps(
     math,
     prepare(x, scale, copies) {
       const feeds = { x, scale: runtime.tensor(Float32Array.of(scale), [1]) };
-      const build = () => buildPrepareGraph({ shape, copies });
-      return run(`prepare ${copies}`, build, feeds, 'sample');
+      const build = () => buildPrepareGraph({ shape, copies, extraChannels });
+      if (inpaintChannels === null) return run(`prepare ${copies}`, build, feeds, 'sample');
+      extra ??= keep(inpaintChannels, extraChannels);
+      const key = `prepare ${copies} with ${extraChannels}`;
+      return run(key, build, { ...feeds, extra }, 'sample');
+    },
+    createBlend(share, known) {
+      const feeds = { share: keep(share, channels), known: keep(known, channels) };
+      const build = () => buildBlendGraph({ shape });
+      return async (x) => own(await run('blend', build, { x, ...feeds }, 'out'));
     },
     async mix(x, answer, coefficients, copies) {
       const feeds = {
@@ -104,6 +123,8 @@ export function createGpuLatentOps(
     picture: async (latents, index) => runtime.sliceBatch(latents, index),
     dispose() {
       math.keepOnly([]);
+      for (const tensor of kept) tensor.dispose();
+      kept.clear();
     },
   };
 }
