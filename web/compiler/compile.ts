@@ -42,6 +42,8 @@ export interface CompileOptions {
   readonly signal?: AbortSignal;
   /** Only these; all of the checkpoint's without it. */
   readonly components?: readonly ComponentName[];
+  /** Only the weights for which it is true; all without it. */
+  readonly wants?: (component: ComponentName, weight: string) => boolean;
   /** Largest shard, 512 MiB. */
   readonly maxShardBytes?: number;
 }
@@ -69,11 +71,15 @@ export async function compileComponents(
     onProgress = () => {},
     signal,
     components: names,
+    wants = () => true,
     maxShardBytes = 512 * MEBIBYTE,
   }: CompileOptions,
 ): Promise<CompiledComponent[]> {
   const chosen = components.filter(({ name }) => names?.includes(name) ?? true);
-  const plans = chosen.map((component) => ({ component, weights: placeSources(component) }));
+  const plans = chosen.map((component) => ({
+    component,
+    weights: placeSources(component).filter(({ spec }) => wants(component.name, spec.name)),
+  }));
   const totalBytes = plans
     .flatMap(({ weights }) => weights.flatMap(({ sources }) => sources))
     .reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
@@ -185,7 +191,7 @@ function placeSources({ name, config, tensors }: CheckpointComponent): SourcedWe
     }),
   }));
   return weights.sort(({ sources: [a] }, { sources: [b] }) => {
-    if (!a || !b || a.file === b.file) return (a?.offset ?? 0) - (b?.offset ?? 0);
+    if (!a || !b || a.file.path === b.file.path) return (a?.offset ?? 0) - (b?.offset ?? 0);
     return a.file.path < b.file.path ? -1 : 1;
   });
 }

@@ -8,6 +8,7 @@ export interface ReferenceCase {
   readonly component: string;
   readonly inputs: Readonly<Record<string, string>>;
   readonly outputs: Readonly<Record<string, string>>;
+  readonly settings?: { readonly strength?: number };
 }
 
 interface TensorInfo {
@@ -18,6 +19,8 @@ interface TensorInfo {
 /** What the reference implementation made of a small model. */
 export interface References {
   readonly cases: readonly ReferenceCase[];
+  /** Of all tensors that are described. */
+  readonly tensorNames: readonly string[];
   tensor(name: string): { data: number[]; shape: readonly number[] };
   tolerance(name: string): number;
 }
@@ -33,6 +36,7 @@ export async function readReferences(model: string): Promise<References> {
   const file = readFileSync(path);
   return {
     cases,
+    tensorNames: Object.keys(tensors),
     tensor(name) {
       const tensor = header.tensors.get(name);
       if (!tensor) throw new Error(`no reference ${name}`);
