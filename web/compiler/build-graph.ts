@@ -24,6 +24,8 @@ export interface GraphOptions {
   readonly pooled?: boolean;
   /** UNet: takes a ControlNet's residuals, `control_down_0` … and `control_mid`. */
   readonly control?: boolean;
+  /** Text encoders: adds the inputs `overrides` and `override_mask`, for textual inversions. */
+  readonly overrides?: boolean;
   /** `webgpu` uses fused operators that only its provider has; `wasm` (the default) runs on both. */
   readonly provider?: Provider;
   /** Largest tensor in bytes that the device binds to a shader; a larger token table is cut into pieces. */
@@ -35,7 +37,7 @@ export interface GraphOptions {
  *
  * | component | inputs | outputs |
  * |---|---|---|
- * | text_encoder, text_encoder_2 | `input_ids` int32 [b, tokens] | `hidden_states` f32 [b, tokens, hidden]; `pooled` f32 [b, hidden] where asked for; `text_embeds` f32 [b, n] where the encoder has a projection |
+ * | text_encoder, text_encoder_2 | `input_ids` int32 [b, tokens]; where asked for `overrides` f32 [b, tokens, hidden], which stand for a token's row, and are 0 elsewhere, and `override_mask` f32 [b, tokens, 1], 1 where they do | `hidden_states` f32 [b, tokens, hidden]; `pooled` f32 [b, hidden] where asked for; `text_embeds` f32 [b, n] where the encoder has a projection |
  * | unet | `sample` f32 [b, c, h, w], `timestep` f32 [b], `encoder_hidden_states` f32 [b, tokens, context]; SDXL: `text_embeds` f32 [b, n], `time_ids` f32 [b, 6]; LCM: `timestep_cond` f32 [b, n] | `out_sample` f32 [b, c, h, w] |
  * | vae_encoder | `sample` f32 [b, 3, H, W] in -1..1 | `latent_mean`, `latent_std` f32 [b, c, h, w], not scaled |
  * | vae_decoder | `latents` f32 [b, c, h, w] on the sampler's scale | `image` f32 [b, 3, H, W], about -1..1, not clamped |
@@ -56,6 +58,7 @@ export function buildGraph(
     finalNorm = true,
     pooled = false,
     control = false,
+    overrides = false,
     provider = 'wasm',
     maxBindingBytes = Number.POSITIVE_INFINITY,
   }: GraphOptions = {},
@@ -69,7 +72,7 @@ export function buildGraph(
     activationDtype(component),
     shape,
     storedWeights(component, shardPaths),
-    { clipSkip, finalNorm, pooled, control, provider, maxBindingBytes },
+    { clipSkip, finalNorm, pooled, control, overrides, provider, maxBindingBytes },
   );
   return { onnx: graph.encode(), shardPaths };
 }

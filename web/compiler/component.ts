@@ -38,6 +38,8 @@ export interface ComponentOptions {
   readonly pooled: boolean;
   /** UNet: takes a ControlNet's residuals. */
   readonly control: boolean;
+  /** Text encoders: takes vectors in the place of tokens. */
+  readonly overrides: boolean;
   readonly provider: Provider;
   /** Largest tensor that the device binds to a shader. */
   readonly maxBindingBytes: number;
@@ -83,12 +85,19 @@ export function buildComponent(
   dtype: TargetDtype,
   shape: GraphShape,
   weights: WeightSource,
-  { clipSkip, finalNorm, pooled, control, provider, maxBindingBytes }: ComponentOptions,
+  { clipSkip, finalNorm, pooled, control, overrides, provider, maxBindingBytes }: ComponentOptions,
 ): GraphBuilder {
   const g = new GraphBuilder(name, { dtype, provider, weights });
   switch (config.type) {
     case 'clip-text':
-      buildClipText(g, config, { ...shape, clipSkip, finalNorm, pooled, maxBindingBytes });
+      buildClipText(g, config, {
+        ...shape,
+        clipSkip,
+        finalNorm,
+        pooled,
+        overrides,
+        maxBindingBytes,
+      });
       break;
     case 'unet':
       buildUnet(g, config, { ...shape, control });
@@ -127,6 +136,7 @@ export function planWeights(name: ComponentName, config: ComponentConfig): Weigh
     finalNorm: true,
     pooled: false,
     control: false,
+    overrides: false,
     provider: 'wasm',
     maxBindingBytes: Number.POSITIVE_INFINITY,
   } as const;

@@ -32,6 +32,8 @@ export interface ClipTextOptions {
   /** Whether `hidden_states` went through the final norm; `pooled` always did. */
   readonly finalNorm: boolean;
   readonly pooled: boolean;
+  /** Whether the graph takes vectors in the place of tokens. */
+  readonly overrides: boolean;
   /** Largest tensor in bytes that the device binds to a shader. */
   readonly maxBindingBytes: number;
 }
@@ -43,15 +45,21 @@ export interface ClipTextOptions {
 export function buildClipText(
   g: GraphBuilder,
   config: ClipTextConfig,
-  { batch, tokens, clipSkip, finalNorm, pooled, maxBindingBytes }: ClipTextOptions,
+  { batch, tokens, clipSkip, finalNorm, pooled, overrides, maxBindingBytes }: ClipTextOptions,
 ): void {
   const ids = g.input('input_ids', 'int32', [batch, tokens]);
+  const others = overrides
+    ? {
+        vectors: g.input('overrides', 'float32', [batch, tokens, config.hiddenSize]),
+        mask: g.input('override_mask', 'float32', [batch, tokens, 1]),
+      }
+    : null;
   const wanted = config.layers - clipSkip + 1;
   const needsLast = pooled || config.projection !== null;
   const depth = needsLast ? config.layers : wanted;
   const pooledState = g.scope('text_model', () => {
     const mask = causalMask(g, tokens);
-    let sum = embeddings(g, config, ids, maxBindingBytes);
+    let sum = embeddings(g, config, ids, others, maxBindingBytes);
     let pending: PendingSum | null = null;
     const norm = (name: string): Value => {
       if (!pending) return layerNorm(g, name, sum, config.layerNormEps);
@@ -102,6 +110,7 @@ function embeddings(
   g: GraphBuilder,
   config: ClipTextConfig,
   ids: Value,
+  others: { readonly vectors: Value; readonly mask: Value } | null,
   maxBindingBytes: number,
 ): Value {
   const { hiddenSize, vocabSize, contextLength } = config;
@@ -109,10 +118,21 @@ function embeddings(
   return g.scope('embeddings', () => {
     const pieces = g.weightRows('token_embedding.weight', [vocabSize, hiddenSize], maxBindingBytes);
     const positions = g.weight('position_embedding.weight', [contextLength, hiddenSize]);
-    const token = gatherPieces(g, pieces, ids);
+    const found = gatherPieces(g, pieces, ids);
+    const token = others ? replaced(g, found, others) : found;
     const used = tokens === contextLength ? positions : firstRows(g, positions, tokens);
     return add(g, token, used);
   });
+}
+
+/** Tokens where the mask is 0, the vectors (zero elsewhere) where it is 1: exactly either, never a sum. */
+function replaced(
+  g: GraphBuilder,
+  token: Value,
+  { vectors, mask }: { readonly vectors: Value; readonly mask: Value },
+): Value {
+  const kept = cast(g, sub(g, scalar(g, mask, 1), mask), token.dtype);
+  return add(g, mul(g, token, kept), cast(g, vectors, token.dtype));
 }
 
 /**
