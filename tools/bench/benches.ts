@@ -1,3 +1,4 @@
+import { benchCompiler } from './compiler.ts';
 import { benchLoad } from './load.ts';
 import { benchMemory } from './memory.ts';
 import { benchOverhead } from './overhead.ts';
@@ -14,6 +15,7 @@ const BENCHES: Readonly<Record<string, () => Promise<readonly BenchRow[]>>> = {
   webgpu: benchWebgpu,
   memory: benchMemory,
   precision: benchPrecision,
+  compiler: benchCompiler,
 };
 
 /** Runs the named groups, or all of them; a group that fails ends the run with its error. */
