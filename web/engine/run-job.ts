@@ -107,7 +107,9 @@ async function attemptJob(
   const result = await generate({
     params,
     model,
+    upscalers: host.upscalers,
     decodeImage: host.access.decodeImage,
+    findUpscaler: host.upscalers.find,
     finishImage: (picture) =>
       finishImage(
         params,

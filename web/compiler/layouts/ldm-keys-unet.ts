@@ -106,6 +106,36 @@ export function readLdmUnet(place: TensorPlace, tensors: Tensors): LdmUnet {
   };
 }
 
+/** The same of a UNet's first half alone, a ControlNet's: `up` is empty. */
+export function readLdmDown(place: TensorPlace, tensors: Tensors): LdmUnet {
+  const walk = new UnetWalk(place, tensors);
+  for (const [ldm, diffusers] of OUTER_PARTS) walk.keys.add(ldm, diffusers);
+  const down = walk.down();
+  const mid = walk.mid();
+  const inChannels = walk.size('input_blocks.0.0.weight', 1);
+  const lowest = down.at(-1)?.channels ?? 0;
+  return {
+    keys: walk.keys,
+    hasLinearProjections: walk.hasLinearProjections,
+    config: {
+      ...{ type: 'unet', inChannels, outChannels: inChannels, contextSize: walk.contextSize },
+      down: down.map(({ channels, depths }) => ({
+        channels,
+        layers: depths.length,
+        heads: walk.heads(channels),
+        transformerDepths: depths.some((depth) => depth > 0) ? depths : [],
+      })),
+      mid: mid === null ? null : { heads: walk.heads(lowest), transformerDepth: mid },
+      up: [],
+      ...{ normGroups: NORM_GROUPS, normEps: NORM_EPSILON, flipSinToCos: true, freqShift: 0 },
+      // SD 2's attention scores leave float16's range.
+      upcastAttention: walk.hasLinearProjections,
+      textTime: null,
+      timestepCondSize: null,
+    },
+  };
+}
+
 /** Every skip connection is used once on the way up. */
 function checkSkips(file: string, down: readonly FoundLevel[], up: readonly FoundLevel[]): void {
   const layers = (levels: readonly FoundLevel[]) =>

@@ -7,6 +7,7 @@ import type { WeightSink } from '../../compiler/model.ts';
 import { type RrdbnetConfig, upscalerScale } from '../../compiler/models/rrdbnet.ts';
 import type { Pixels } from '../images/pixels.ts';
 import { LANCZOS, resize } from '../images/resample.ts';
+import type { FindUpscaler } from '../images/upscale.ts';
 import { type ModelSources, sourceIdentity } from '../models/sources.ts';
 import type { ModelSession, Runtime } from '../runtime/runtime.ts';
 import { enlarge, resizeNearest, type UpscalePass } from './enlarge.ts';
@@ -25,6 +26,8 @@ export interface Upscalers {
    * beyond 64 megapixels, and as the compiler does for a file that is no upscaler.
    */
   upscale(pixels: Pixels, name: string, factor: number, options?: TiledOptions): Promise<Pixels>;
+  /** One pass of the upscaler of a name, for hires fix; null where there is none. */
+  find: FindUpscaler;
   /** Gives the network's weights back. */
   release(): Promise<void>;
   /** Drops a network whose device is gone. */
@@ -106,6 +109,16 @@ export function createUpscalers({ sources, acquire }: UpscalersOptions): Upscale
     async upscale(pixels, name, factor, options = {}) {
       checkSize(pixels.width * factor, pixels.height * factor);
       return enlarge(pixels, factor, passOf(name, options));
+    },
+    async find(name) {
+      const isKnown = sources.listings.some(
+        (entry) => entry.kind === 'esrgan' && entry.name === name,
+      );
+      if (!isKnown) return null;
+      return {
+        name,
+        upscale: (pixels, factor, signal) => passOf(name, { signal })(pixels, factor),
+      };
     },
     release,
     forget() {
