@@ -14,7 +14,7 @@ import { atMost, type BenchRow, figure, percentile } from './row.ts';
 const MODEL = join(ROOT, 'test/fixtures/models/sd15-tiny');
 const COUNTS = join(ROOT, 'tools/bench/exported-nodes.json');
 const SHAPE = { batch: 2, tokens: 77, latentHeight: 16, latentWidth: 16 };
-const RUNS = 15;
+const RUNS = 30;
 const MEBIBYTE = 2 ** 20;
 
 interface ExportedNodes {
@@ -80,11 +80,13 @@ async function timeRows(model: CompiledModel, sink: MemorySink): Promise<BenchRo
   };
   const times = { ours: [] as number[], theirs: [] as number[] };
   for (let run = 0; run < RUNS + 2; run++) {
-    const mine = await time(() => ours.run(feeds.ours));
-    const other = await time(() => theirs.run(feeds.theirs));
-    // The first two warm both up.
-    if (run >= 2) times.ours.push(mine);
-    if (run >= 2) times.theirs.push(other);
+    // Each comes first every other time; the first two runs warm both up.
+    const order = run % 2 === 0 ? (['ours', 'theirs'] as const) : (['theirs', 'ours'] as const);
+    for (const whose of order) {
+      const session = whose === 'ours' ? ours : theirs;
+      const milliseconds = await time(() => session.run(feeds[whose]));
+      if (run >= 2) times[whose].push(milliseconds);
+    }
   }
   const [mine, other] = [percentile(times.ours, 0.5), percentile(times.theirs, 0.5)];
   const note = `sd15-tiny, batch 2, 128×128 pixels, one thread, in turns, medians of ${RUNS}: ${mine.toFixed(1)} and ${other.toFixed(1)} ms`;
