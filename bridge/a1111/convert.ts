@@ -3,15 +3,19 @@ import {
   type GenerationInput,
   type GenerationParams,
   generationParams,
+  type InpaintParams,
+  inpaintParams,
   MAX_RANDOM_SEED,
 } from '../../protocol/generation.ts';
 import type { SamplerName } from '../../protocol/samplers.ts';
 import { applyNamedStyles, type PromptStyle } from '../../protocol/styles.ts';
 import { ApiError } from './errors.ts';
 import { inertFieldNotes } from './fields.ts';
+import { hiresOf } from './hires.ts';
 import { readImage } from './image-input.ts';
 import type { Options } from './options.ts';
 import { chooseSampler } from './sampler-choice.ts';
+import { samplingOptionsOf } from './sampling-options.ts';
 import type { Img2imgRequest, Txt2imgRequest } from './schemas.ts';
 
 /** What a request is read against. */
@@ -23,6 +27,8 @@ export interface ConversionContext {
   /** Substitutions already made. */
   readonly notes: readonly string[];
   readonly styles?: readonly PromptStyle[];
+  /** Names of the upscalers that are files. */
+  readonly upscalers?: readonly string[];
   /** Draws a seed as A1111 does, 0 to 4294967293. */
   readonly drawSeed?: () => number;
 }
@@ -69,6 +75,12 @@ const FORMATS: ReadonlyMap<unknown, GenerationParams['outputFormat']> = new Map(
   ['jpeg', 'jpg'],
   ['webp', 'webp'],
 ]);
+
+/** Steps between two live previews; 0 is none. */
+function previewEverySteps(options: Options): number {
+  if (options.live_previews_enable === false) return 0;
+  return Math.max(0, Math.trunc(optionNumber(options, 'show_progress_every_n_steps', 10)));
+}
 
 /** The format of pictures that the option `samples_format` asks for. */
 export function outputFormatOf(options: Options): GenerationParams['outputFormat'] {
@@ -129,15 +141,18 @@ function commonParams(
     batchCount: request.n_iter,
     clipSkip: chooseClipSkip(request.clip_skip, options),
     eta: chooseEta(request.eta, sampler, options),
+    // Options of the same names win where they are not at their defaults; both are told apart in infotexts.
     sChurn: preferOption(options, 's_churn', 0, request.s_churn),
     sTmin: preferOption(options, 's_tmin', 0, request.s_tmin),
     sTmax: preferOption(options, 's_tmax', 0, request.s_tmax),
     sNoise: preferOption(options, 's_noise', 1, request.s_noise),
+    ...samplingOptionsOf(options),
     sMinUncond: request.s_min_uncond ?? optionNumber(options, 's_min_uncond', 0),
     etaNoiseSeedDelta: Math.trunc(optionNumber(options, 'eta_noise_seed_delta', 0)),
     randnSource: NOISE_SOURCES.get(options.randn_source) ?? 'gpu',
     checkpoint,
     vae: typeof options.sd_vae === 'string' ? options.sd_vae.slice(0, 1000) : null,
+    previewEverySteps: previewEverySteps(options),
     outputFormat: outputFormatOf(options),
   } satisfies GenerationInput;
   return { params, notes: [...notes, ...styleNotes(request, styles), ...scriptNotes(request)] };
@@ -158,7 +173,13 @@ function finish(
 /** Turns a parsed txt2img request into a job's parameters. Throws `ApiError` for what is refused. */
 export function fromTxt2img(request: Txt2imgRequest, context: ConversionContext): GenerationParams {
   const { params, notes } = commonParams(request, context);
-  return finish(params, 'txt2img', request, [...context.notes, ...notes]);
+  const { styles = [], upscalers = [] } = context;
+  const { hires, notes: hiresNotes } = hiresOf(request, { ...params, styles, upscalers });
+  // The size fields of A1111 before 1.0: the first pass's, where hires fix is on.
+  const { firstphase_width: width, firstphase_height: height } = request;
+  const isOldSize = hires !== null && width > 0 && height > 0;
+  const input = { ...params, ...(isOldSize ? { width, height } : {}), hires };
+  return finish(input, 'txt2img', request, [...context.notes, ...notes, ...hiresNotes]);
 }
 
 /**
@@ -178,15 +199,37 @@ function readInitImages(request: Img2imgRequest): { initImages: string[]; batchS
   return { initImages, batchSize: sent.length === 1 ? request.batch_size : sent.length };
 }
 
+/** The mask of a request; null without one. */
+function inpaintOf(request: Img2imgRequest): InpaintParams | null {
+  if (!request.mask) return null;
+  const encoded = (text: string) => readImage(text).bytes.toString('base64');
+  return inpaintParams.parse({
+    mask: encoded(request.mask),
+    latentMask: request.latent_mask ? encoded(request.latent_mask) : null,
+    blurX: request.mask_blur ?? request.mask_blur_x,
+    blurY: request.mask_blur ?? request.mask_blur_y,
+    isRounded: request.mask_round,
+    isInverted: request.inpainting_mask_invert === 1,
+    fill: request.inpainting_fill,
+    isOnlyMasked: request.inpaint_full_res,
+    padding: request.inpaint_full_res_padding,
+  });
+}
+
 /** Turns a parsed img2img request into a job's parameters. Throws `ApiError` for what is refused. */
 export function fromImg2img(request: Img2imgRequest, context: ConversionContext): GenerationParams {
   const { params, notes } = commonParams(request, context);
-  if (request.mask) readImage(request.mask);
   const input = {
     ...params,
     ...readInitImages(request),
     denoisingStrength: request.denoising_strength,
     resizeMode: request.resize_mode,
+    initialNoiseMultiplier:
+      request.initial_noise_multiplier ??
+      optionNumber(context.options, 'initial_noise_multiplier', 1),
+    inpaintingMaskWeight: optionNumber(context.options, 'inpainting_mask_weight', 1),
+    backgroundColor: String(context.options.img2img_background_color ?? '#ffffff'),
+    inpaint: inpaintOf(request),
   };
   return finish(input, 'img2img', request, [...context.notes, ...notes]);
 }

@@ -56,7 +56,8 @@ async function runJob<R extends GenerationRequest>(
 ): Promise<ImagesResponse> {
   const overridden = applyOverrides(overridesOf(request), view, services.settings.get());
   const styles = (await settings.styles?.()) ?? [];
-  const params = convert(request, { ...overridden, styles });
+  const upscalers = (await services.models.list('esrgan')).map(({ name }) => name);
+  const params = convert(request, { ...overridden, styles, upscalers });
   for (const note of params.notes) settings.log?.(note);
   const { samples_save: samplesSave } = overridden.options;
   const isSaving = savesImages(request, { samplesSave }, settings.saveImages);

@@ -55,6 +55,7 @@ function extraParams(params: GenerationParams, { summary }: JobResult): Record<s
       : params.scheduler;
   const extra: Record<string, unknown> = {
     ...(params.mode === 'img2img' ? { 'Denoising strength': params.denoisingStrength } : {}),
+    ...(params.hires ? { 'Denoising strength': params.hires.denoisingStrength } : {}),
     ...(scheduler === null ? {} : { 'Schedule type': schedulerLabel(scheduler) }),
     ...summary.extraParams,
   };
@@ -103,7 +104,10 @@ function describeJob(
     sd_vae_hash: summary.vae?.hash ?? null,
     seed_resize_from_w: request.seed_resize_from_w,
     seed_resize_from_h: request.seed_resize_from_h,
-    denoising_strength: params.mode === 'img2img' ? params.denoisingStrength : null,
+    denoising_strength:
+      params.mode === 'img2img'
+        ? params.denoisingStrength
+        : (params.hires?.denoisingStrength ?? null),
     extra_generation_params: extraParams(params, result),
     index_of_first_image: 0,
     infotexts: images.map((image) => image.infotext),

@@ -20,8 +20,9 @@ import {
 import { inpaintChannels, isInpaintingModel } from './inpaint-channels.ts';
 import { type HiresPlan, type JobPlan, type PixelSize, planJob, promptSteps } from './job-plan.ts';
 import { resizeLatents } from './latent-resize.ts';
+import { createPreviewer } from './previews.ts';
 import { createProgressReporter, type ProgressReporter } from './progress.ts';
-import { promptInfotextParams } from './prompt/infotext-params.ts';
+import { networkHashes, promptInfotextParams, type UsedNetwork } from './prompt/infotext-params.ts';
 import type { ConditioningPlan, PassConditioning } from './prompt/plan.ts';
 import { type LatentBlend, type SamplePass, samplePass, uncondSkipping } from './sample-pass.ts';
 import { type SkipReason, skippingInfotext } from './sampling/denoiser.ts';
@@ -39,11 +40,15 @@ export interface JobControl {
   readonly beginBatch: () => void;
   readonly onProgress?: ((progress: GenerationProgress) => void) | undefined;
   readonly onImage?: ((image: GeneratedImage) => void) | undefined;
+  /** Given a small picture every `previewEverySteps`; the run waits for it. */
+  readonly onPreview?: ((pixels: Pixels) => Promise<void>) | undefined;
 }
 
 export interface PipelineJob {
   readonly params: GenerationParams;
   readonly model: DiffusionModel;
+  /** LoRAs in the model's weights, as infotexts name them. */
+  readonly loras?: readonly UsedNetwork[];
   readonly control: JobControl;
   readonly decodeImage: DecodeImage;
   /** Networks that enlarge pictures between two passes; the plain filters need none. */
@@ -270,6 +275,7 @@ async function makeBatch(run: Run, batch: Batch): Promise<void> {
           init: init?.values ?? null,
           blend: blendOf(run),
           onStep: progress.stepDone,
+          onDenoised: previews(job, plan, space),
         }),
       );
       if (control.isSkipped()) return null;
@@ -292,11 +298,27 @@ async function makeBatch(run: Run, batch: Batch): Promise<void> {
         init: enlarged,
         blend: null,
         onStep: (done) => progress.stepDone(plan.sampling.steps + done),
+        onDenoised: previews(job, hires, space),
       }),
     );
     if (control.isSkipped()) return;
     await clock('decode', () => finishBatch(run, batch, space, latents, hires));
   });
+}
+
+/** Shows the first picture of a batch on its way, as often as the job asks. */
+function previews<T>(
+  { params, model, control }: PipelineJob,
+  size: PixelSize,
+  space: LatentSpace<T>,
+): (done: number, denoised: T) => Promise<void> {
+  const { previewEverySteps: every } = params;
+  const previewer = createPreviewer(model.description, size);
+  return async (done, denoised) => {
+    if (!control.onPreview || every === 0 || done % every !== 0) return;
+    const pixels = await previewer.make(space, denoised);
+    if (pixels) await control.onPreview(pixels);
+  };
 }
 
 function latentsRequest(run: Run, size: PixelSize, inpaint: Float32Array | null): LatentsRequest {
@@ -315,7 +337,7 @@ function passOf(
   size: PixelSize,
   sampling: SamplingPlan,
   conditioning: PassConditioning,
-): Omit<SamplePass<never>, 'space' | 'init' | 'blend' | 'onStep'> {
+): Omit<SamplePass<never>, 'space' | 'init' | 'blend' | 'onStep' | 'onDenoised'> {
   const shape = shapeOf(job, size);
   const { params, model } = job;
   const { vaeFactor } = model.description;
@@ -416,10 +438,12 @@ function underOverlay(pixels: Pixels, picture: number, init: InitLatents | null)
 function infotextOf({ job, plan, init, prompts, skipped }: Run): FinishedPicture['extraParams'] {
   const { params } = job;
   const skipping = uncondSkipping(params);
+  const loraHashes = networkHashes(job.loras ?? []);
   const skips = [...skipped].map((reason) => skippingInfotext(skipping, reason));
   return {
     ...init?.infotext,
     ...plan.hiresInfotext,
+    ...(loraHashes === null ? {} : { 'Lora hashes': loraHashes }),
     ...promptInfotextParams(prompts.groups, { emphasis: params.emphasis }),
     ...(params.useOldScheduling ? { 'Old prompt editing timelines': true } : {}),
     ...plan.infotext,

@@ -9,6 +9,7 @@ import { assertFits } from './device-limits.ts';
 import { isInpaintingModel } from './inpaint-channels.ts';
 import { extraInfotextParams, type InfotextCheckpoint, jobInfotext } from './job-infotext.ts';
 import { largestSize, realSize } from './job-plan.ts';
+import type { UsedLora } from './models/lora-loader.ts';
 import { type FinishedPicture, generate } from './pipeline.ts';
 import type { Runtime } from './runtime/runtime.ts';
 import { runUpscaleJob } from './upscaling/upscale-job.ts';
@@ -27,10 +28,10 @@ export interface JobHost {
   readonly upscalers: Upscalers;
   /** The checkpoint of the job, loaded now if need be. */
   load(
-    wanted: Pick<GenerationParams, 'checkpoint' | 'vae'>,
+    wanted: Pick<GenerationParams, 'checkpoint' | 'vae' | 'prompt'>,
     tell: (activity: EngineActivity) => void,
     signal: AbortSignal | undefined,
-  ): Promise<{ loaded: LoadedCheckpoint; runtime: Runtime }>;
+  ): Promise<{ loaded: LoadedCheckpoint; runtime: Runtime; loras: readonly UsedLora[] }>;
   /** Drops a device that failed, so that the next `load` opens a fresh one. */
   renewDevice(): Promise<void>;
   /** Makes the checkpoint in memory work with the least memory; false when it does so already. */
@@ -85,7 +86,7 @@ async function attemptJob(
   const startedAt = performance.now();
   const tell = (activity: EngineActivity) =>
     options.onProgress?.(loadProgress(activity, params.batchCount * params.batchSize));
-  const { loaded, runtime } = await host.load(params, tell, options.signal);
+  const { loaded, runtime, loras } = await host.load(params, tell, options.signal);
   const loadSeconds = secondsSince(startedAt);
   const before = { ...runtime.counters };
   const { model, manifest } = loaded;
@@ -107,7 +108,7 @@ async function attemptJob(
   const result = await generate({
     params,
     model,
-    upscalers: host.upscalers,
+    loras,
     decodeImage: host.access.decodeImage,
     findUpscaler: host.upscalers.find,
     finishImage: (picture) =>
@@ -121,6 +122,8 @@ async function attemptJob(
       signal: options.signal,
       onProgress: options.onProgress,
       onImage: options.onImage,
+      onPreview: async (pixels) =>
+        options.onPreview?.(await host.access.encodeImage(pixels, 'png', '')),
       isInterrupted: () => flags.isInterrupted,
       isSkipped: () => flags.isSkipped,
       beginBatch() {

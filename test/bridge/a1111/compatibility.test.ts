@@ -30,10 +30,7 @@ describe('the table of fields', () => {
     restore_faces: true,
     tiling: true,
     refiner_checkpoint: 'refiner',
-    enable_hr: true,
-    mask: png,
-    initial_noise_multiplier: 1.5,
-    latent_mask: png,
+    firstpass_image: png,
     use_stencil: 'canny',
   };
 

@@ -347,6 +347,69 @@ describe('settings that reach the job', () => {
   });
 });
 
+describe('a second pass', () => {
+  const ask = async (fields: Record<string, unknown>) =>
+    (await createServer().generate({ enable_hr: true, prompt: 'a', ...fields })).params;
+
+  it('takes A1111’s fields; what repeats the first pass is null', async () => {
+    expect((await createServer().generate({})).params.hires).toBeNull();
+    const params = await ask({ hr_sampler_name: 'Euler', hr_scheduler: 'Use same scheduler' });
+    expect(params.hires).toEqual({
+      ...{ scale: 2, resizeWidth: 0, resizeHeight: 0, upscaler: null, steps: 0 },
+      ...{ denoisingStrength: 0.75, sampler: null, scheduler: null },
+      ...{ prompt: null, negativePrompt: null },
+    });
+    const other = await ask({
+      ...{ hr_sampler_name: 'DPM++ 2M Karras', hr_prompt: 'b', hr_upscaler: 'latent (nearest)' },
+      ...{ denoising_strength: 0.4, hr_resize_x: 640, hr_second_pass_steps: 7 },
+    });
+    expect(other.hires).toMatchObject({
+      ...{ sampler: 'DPM++ 2M', prompt: 'b', negativePrompt: null, steps: 7, resizeWidth: 640 },
+      ...{ upscaler: 'Latent (nearest)', denoisingStrength: 0.4 },
+    });
+    expect(other.notes).toEqual([]);
+  });
+
+  it('says what it replaces', async () => {
+    const { hires, notes } = await ask({
+      hr_upscaler: 'Latent (nearist)',
+      hr_checkpoint_name: 'another',
+    });
+    expect(hires?.upscaler).toBe('Latent');
+    expect(notes.join(' ')).toMatch(/no upscaler "Latent \(nearist\)".*hr_checkpoint_name/);
+  });
+});
+
+describe('a mask', () => {
+  it('takes A1111’s fields and defaults', async () => {
+    const body = { init_images: [PNG], mask: PNG };
+    const { params } = await createServer().generate(body, 'img2img');
+    expect(params.inpaint).toEqual({
+      ...{ mask: PNG, latentMask: null, blurX: 4, blurY: 4, isRounded: true, isInverted: false },
+      ...{ fill: 0, isOnlyMasked: true, padding: 0 },
+    });
+    const asked = { mask_blur: 9, inpainting_mask_invert: 1, inpainting_fill: 2, latent_mask: PNG };
+    const { params: other } = await createServer().generate({ ...body, ...asked }, 'img2img');
+    expect(other.inpaint).toMatchObject({
+      ...{ blurX: 9, blurY: 9, isInverted: true, fill: 2, latentMask: PNG },
+    });
+  });
+
+  it('leaves the settings around it to the options', async () => {
+    const override_settings = {
+      ...{ inpainting_mask_weight: 0.5, initial_noise_multiplier: 0.9, sigma_max: 9 },
+      ...{ sd_noise_schedule: 'Zero Terminal SNR', emphasis: 'No norm', skip_early_cond: 0.2 },
+    };
+    const body = { init_images: [PNG], override_settings };
+    const { params } = await createServer().generate(body, 'img2img');
+    expect(params).toMatchObject({
+      ...{ inpaintingMaskWeight: 0.5, initialNoiseMultiplier: 0.9, emphasis: 'No norm' },
+      sampling: { sigmaMax: 9, zeroTerminalSnr: true, skipEarlyCond: 0.2 },
+      notes: [],
+    });
+  });
+});
+
 describe('fields without effect', () => {
   it('are mentioned when they ask for something, and only then', async () => {
     const server = createServer();
@@ -360,14 +423,14 @@ describe('fields without effect', () => {
     expect(quiet.params.notes).toEqual([]);
     const loud = await server.generate({
       restore_faces: true,
-      enable_hr: true,
+      refiner_checkpoint: 'refiner',
       override_settings: { token_merging_ratio: 0.5 },
     });
     const notes = loud.params.notes.join('\n');
-    for (const name of ['restore_faces', 'enable_hr', 'token_merging_ratio']) {
+    for (const name of ['restore_faces', 'refiner_checkpoint', 'token_merging_ratio']) {
       expect(notes).toContain(name);
     }
-    expect(loud.info.extra_generation_params['Easel notes']).toContain('enable_hr');
+    expect(loud.info.extra_generation_params['Easel notes']).toContain('refiner_checkpoint');
   });
 });
 

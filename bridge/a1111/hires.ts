@@ -1,0 +1,79 @@
+import { type HiresParams, hiresParams, LATENT_UPSCALE_MODES } from '../../protocol/generation.ts';
+import { SAME_SAMPLER, SAME_SCHEDULER } from '../../protocol/sampler-names.ts';
+import type { SamplerName, SchedulerName } from '../../protocol/samplers.ts';
+import { applyNamedStyles, type PromptStyle } from '../../protocol/styles.ts';
+import { chooseSampler } from './sampler-choice.ts';
+import type { Txt2imgRequest } from './schemas.ts';
+
+/** A1111's default, which its API leaves out of a hires request only to fail on it. */
+const DEFAULT_STRENGTH = 0.75;
+
+/** What the first pass is, as far as the second one repeats it. */
+export interface FirstPass {
+  readonly prompt: string;
+  readonly negativePrompt: string;
+  readonly sampler: SamplerName;
+  readonly scheduler: SchedulerName;
+  readonly styles: readonly PromptStyle[];
+  /** Names of the upscalers that are files. */
+  readonly upscalers: readonly string[];
+}
+
+/** The second pass of a request, or null without one. An unknown upscaler becomes "Latent", with a note. */
+export function hiresOf(
+  request: Txt2imgRequest,
+  first: FirstPass,
+): { hires: HiresParams | null; notes: readonly string[] } {
+  if (!request.enable_hr) return { hires: null, notes: [] };
+  const { upscaler, notes } = chooseUpscaler(request.hr_upscaler, first.upscalers);
+  const named = request.hr_sampler_name === SAME_SAMPLER ? null : request.hr_sampler_name;
+  const schedule = request.hr_scheduler === SAME_SCHEDULER ? null : request.hr_scheduler;
+  const chosen = chooseSampler(named ?? first.sampler, schedule);
+  // A schedule that came with an old combined name counts like one that was asked for.
+  const hasSchedule = schedule !== null || (named !== null && chosen.scheduler !== 'automatic');
+  const texts = applyNamedStyles(
+    {
+      prompt: request.hr_prompt === '' ? request.prompt : request.hr_prompt,
+      negativePrompt:
+        request.hr_negative_prompt === '' ? request.negative_prompt : request.hr_negative_prompt,
+    },
+    request.styles ?? [],
+    first.styles,
+  );
+  const checkpoint = request.hr_checkpoint_name ?? '';
+  const isOtherCheckpoint = !['', 'Use same checkpoint'].includes(checkpoint);
+  return {
+    hires: hiresParams.parse({
+      scale: Math.max(0.05, request.hr_scale),
+      resizeWidth: request.hr_resize_x,
+      resizeHeight: request.hr_resize_y,
+      upscaler,
+      steps: request.hr_second_pass_steps,
+      denoisingStrength: request.denoising_strength ?? DEFAULT_STRENGTH,
+      sampler: chosen.sampler === first.sampler ? null : chosen.sampler,
+      scheduler: hasSchedule && chosen.scheduler !== first.scheduler ? chosen.scheduler : null,
+      prompt: texts.prompt === first.prompt ? null : texts.prompt,
+      negativePrompt: texts.negativePrompt === first.negativePrompt ? null : texts.negativePrompt,
+    }),
+    notes: [
+      ...notes,
+      ...chosen.notes,
+      ...(isOtherCheckpoint
+        ? ['hr_checkpoint_name had no effect: both passes use one checkpoint.']
+        : []),
+    ],
+  };
+}
+
+function chooseUpscaler(asked: string | null, files: readonly string[]) {
+  if (asked === null) return { upscaler: null, notes: [] };
+  const known = [...LATENT_UPSCALE_MODES, 'None', 'Lanczos', 'Nearest', ...files];
+  const lower = asked.trim().toLowerCase();
+  const upscaler =
+    known.find((name) => name === asked) ?? known.find((name) => name.toLowerCase() === lower);
+  if (upscaler !== undefined) return { upscaler, notes: [] };
+  return {
+    upscaler: 'Latent',
+    notes: [`There is no upscaler "${asked.slice(0, 60)}"; Latent was used.`],
+  };
+}
