@@ -3,9 +3,15 @@ import type { EngineActivity } from '../../protocol/device.ts';
 import type { CompiledComponent, ModelDescription, Precision } from '../compiler/model.ts';
 import type { EngineConfig } from '../shared/worker-protocol.ts';
 import type { EngineAccess } from './browser-access.ts';
-import { type CheckpointModel, createCheckpointModel } from './checkpoint-model.ts';
+import {
+  type CheckpointModel,
+  createCheckpointModel,
+  type ModelWeights,
+} from './checkpoint-model.ts';
 import { loadCompiled } from './models/checkpoint-loader.ts';
 import { choosePrecision, deviceMemoryBytes } from './models/choose-precision.ts';
+import type { ChosenLora } from './models/lora-choice.ts';
+import { loadLoras, type UsedLora, withLoras } from './models/lora-loader.ts';
 import type { Manifest } from './models/manifest.ts';
 import type { ModelStore } from './models/model-store.ts';
 import { sourceIdentity } from './models/sources.ts';
@@ -22,6 +28,8 @@ export interface LoadedCheckpoint {
   readonly precision: Precision;
   readonly manifest: Manifest;
   readonly model: CheckpointModel;
+  /** Without any LoRA. */
+  readonly weights: ModelWeights;
   /** The VAE in the place of the checkpoint's own, as infotexts name it. */
   readonly vae: { readonly name: string; readonly hash: string } | null;
   /** What the next job should say of the load, as sentences. */
@@ -41,6 +49,15 @@ export interface CheckpointKeeper {
   readonly current: LoadedCheckpoint | null;
   /** The checkpoint of a listing, compiled and loaded where it is not yet; another one leaves first. */
   ensure(listing: ModelListing, options: KeepOptions): Promise<LoadedCheckpoint>;
+  /**
+   * Puts these LoRAs, and no others, over the checkpoint in memory, which is `listing`'s; of its sessions
+   * only those of components that change are opened anew.
+   */
+  applyLoras(
+    listing: ModelListing,
+    loras: readonly ChosenLora[],
+    options: Pick<KeepOptions, 'onActivity' | 'signal'>,
+  ): Promise<readonly UsedLora[]>;
   /** Gives all memory back. */
   unload(): Promise<void>;
   /** Drops a checkpoint whose device is gone, with nothing left to release. */
@@ -62,6 +79,8 @@ export function createCheckpointKeeper(
   let currentRuntime: Runtime | null = null;
   let releaseUse = () => {};
   let currentKeys: readonly string[] = [];
+  let currentLoras: Manifest | null = null;
+  let releaseLoras = () => {};
   let opening: Promise<ModelStore> | null = null;
 
   function store(): Promise<ModelStore> {
@@ -117,10 +136,10 @@ export function createCheckpointKeeper(
     const shardsOf = (component: CompiledComponent) =>
       models.shards(vae && isVae(component.name) ? vae : manifest, component);
     const description = await settlePrediction(compiled, { runtime, shardsOf });
+    const weights = { compiled: { ...compiled, description }, shardsOf };
     const model = createCheckpointModel({
       runtime,
-      compiled: { ...compiled, description },
-      shardsOf,
+      ...weights,
       tokenizers: await tokenizers(description),
       budgetBytes: WEIGHT_BUDGET_BYTES[runtime.device.provider],
       onNote: (note) => void (notes.includes(note) || notes.push(note)),
@@ -131,6 +150,7 @@ export function createCheckpointKeeper(
       precision: unet?.precision ?? 'fp32',
       manifest,
       model,
+      weights,
       vae: vae && vaeListing ? { name: fileName(vaeListing), hash: vae.sha256.slice(0, 10) } : null,
       notes,
     };
@@ -146,7 +166,37 @@ export function createCheckpointKeeper(
     };
   }
 
+  async function applyLoras(
+    listing: ModelListing,
+    loras: readonly ChosenLora[],
+    { onActivity, signal }: Pick<KeepOptions, 'onActivity' | 'signal'>,
+  ): Promise<readonly UsedLora[]> {
+    const loaded = current;
+    if (!loaded) throw new TypeError('no checkpoint is in memory');
+    if (loras.length === 0 && !currentLoras) return [];
+    const models = await store();
+    const { sources } = access;
+    const { manifest: over, used } =
+      loras.length > 0
+        ? await loadLoras(listing, loaded.manifest, loras, {
+            ...{ sources, store: models, onActivity, signal },
+          })
+        : { manifest: null, used: [] };
+    if (over?.key === currentLoras?.key) return used;
+    const release = over ? await models.use(over.key) : () => {};
+    const changed = [currentLoras, over].flatMap((set) => set?.model.components ?? []);
+    await loaded.model.useWeights(
+      over ? weightsWith(models, loaded.weights, over) : loaded.weights,
+      changed.map(({ name }) => name),
+    );
+    releaseLoras();
+    [currentLoras, releaseLoras] = [over, release];
+    return used;
+  }
+
   function letGo(): void {
+    releaseLoras();
+    [currentLoras, releaseLoras] = [null, () => {}];
     releaseUse();
     releaseUse = () => {};
     currentKeys = [];
@@ -180,12 +230,29 @@ export function createCheckpointKeeper(
       currentRuntime = options.runtime;
       return current;
     },
+    applyLoras,
     unload,
     forget() {
       current = null;
       letGo();
     },
-    uses: (key) => current !== null && currentKeys.includes(key),
+    uses: (key) => current !== null && (currentKeys.includes(key) || currentLoras?.key === key),
     store,
+  };
+}
+
+/** A checkpoint's weights with a LoRA set's in their places; the set's shards follow the checkpoint's. */
+function weightsWith(models: ModelStore, base: ModelWeights, over: Manifest): ModelWeights {
+  return {
+    compiled: withLoras(base.compiled, over.model),
+    async shardsOf(component) {
+      const { name } = component;
+      const own = base.compiled.components.find((part) => part.name === name);
+      const changed = over.model.components.find((part) => part.name === name);
+      return [
+        ...(own ? await base.shardsOf(own) : []),
+        ...(changed ? await models.shards(over, changed) : []),
+      ];
+    },
   };
 }

@@ -20,10 +20,14 @@ import { createTextEncoding } from './text-encoding.ts';
 import { createTiledSession } from './tiled-session.ts';
 import { type BatchSessions, createLatentSpace } from './unet-space.ts';
 
-export interface CheckpointModelOptions {
-  readonly runtime: Runtime;
+/** A model's weights: where each lies, and the bytes. */
+export interface ModelWeights {
   readonly compiled: CompiledModel;
   readonly shardsOf: (component: CompiledComponent) => Promise<Blob[]>;
+}
+
+export interface CheckpointModelOptions extends ModelWeights {
+  readonly runtime: Runtime;
   /** One a text encoder, in the model's order. */
   readonly tokenizers: readonly ClipTokenizer[];
   /** Weights that may be in memory at once. */
@@ -41,18 +45,21 @@ export interface CheckpointModel extends DiffusionModel {
    * the VAE in small tiles. False when it does so already.
    */
   economise(): Promise<boolean>;
+  /** Works with other weights from now on; only sessions of the `changed` components are given back. */
+  useWeights(weights: ModelWeights, changed: readonly ComponentName[]): Promise<void>;
   /** Gives all weights back. */
   release(): Promise<void>;
 }
 
 export function createCheckpointModel(options: CheckpointModelOptions): CheckpointModel {
-  const { runtime, compiled, shardsOf, tokenizers, budgetBytes, onNote = () => {} } = options;
-  const { description } = compiled;
+  const { runtime, tokenizers, budgetBytes, onNote = () => {} } = options;
+  const { description } = options.compiled;
+  let current: ModelWeights = options;
   const cache = new SessionCache(budgetBytes);
   const stepGraphs = new StepGraphs(runtime);
 
   function component(name: ComponentName): CompiledComponent {
-    const found = compiled.components.find((entry) => entry.name === name);
+    const found = current.compiled.components.find((entry) => entry.name === name);
     if (found) return found;
     throw new GenerationError('invalid-model', `This checkpoint has no ${name}.`);
   }
@@ -67,12 +74,12 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
     return cache.get(sessionKey(name, shape, graphOptions), weightBytes(part), async () => {
       const { provider, maxStorageBindingBytes: maxBindingBytes } = runtime.device;
       const graph = buildGraph(part, shape, { ...graphOptions, provider, maxBindingBytes });
-      const shards = await shardsOf(part);
+      const shards = await current.shardsOf(part);
       return runtime.openSession(graph, { what: `The ${LABELS[name]}`, shards, keepOnGpu });
     });
   }
 
-  let tile = largestTile(compiled, runtime.device);
+  let tile = largestTile(current.compiled, runtime.device);
   let isEconomical = false;
 
   /** A VAE's part for a picture of that many latents: whole, or in tiles where it is too large. */
@@ -170,6 +177,11 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
       tile = Math.min(tile, SMALL_TILE);
       await cache.keepOne();
       return true;
+    },
+    async useWeights(weights, changed) {
+      current = weights;
+      texts.forget();
+      await cache.drop((key) => changed.some((name) => key.startsWith(`["${name}",`)));
     },
     async release() {
       texts.forget();

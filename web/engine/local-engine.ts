@@ -1,6 +1,7 @@
 import type { Catalog, ModelListing } from '../../protocol/catalog.ts';
 import type { EngineActivity, EngineStatus } from '../../protocol/device.ts';
 import { GenerationError } from '../../protocol/errors.ts';
+import { openLora } from '../compiler/lora/lora-file.ts';
 import type { Engine, GenerationProgress } from '../shared/engine.ts';
 import type { EngineConfig } from '../shared/worker-protocol.ts';
 import { browserAccess, type EngineAccess } from './browser-access.ts';
@@ -9,6 +10,7 @@ import { createEngineDevice } from './engine-device.ts';
 import { createIdleTimer } from './idle-timer.ts';
 import { createSerialQueue, createWatched, type SerialQueue } from './listeners.ts';
 import { checkpointSha256 } from './models/cache-key.ts';
+import { chooseLoras } from './models/lora-choice.ts';
 import type { ModelStore } from './models/model-store.ts';
 import { defaultCheckpoint, sourceIdentity, toCheckpointInfo } from './models/sources.ts';
 import { browserStorageUse } from './models/storage-room.ts';
@@ -126,9 +128,43 @@ export function createLocalEngine(
     );
   }
 
-  const load: JobHost['load'] = async ({ checkpoint, vae }, tell, signal) => {
+  /** What the training called a LoRA, by its listing's identity. */
+  const loraAliases = new Map<string, string | null>();
+
+  async function aliasOf(lora: ModelListing, signal: AbortSignal | undefined) {
+    const identity = sourceIdentity(lora);
+    const known = loraAliases.get(identity);
+    if (known !== undefined) return known;
+    let alias: string | null = null;
+    try {
+      const { metadata } = await openLora(access.sources.open(lora), { signal });
+      alias = metadata.ss_output_name ?? null;
+    } catch (error) {
+      signal?.throwIfAborted();
+      console.warn(`The LoRA ${lora.name} could not be read.`, error);
+    }
+    loraAliases.set(identity, alias);
+    return alias;
+  }
+
+  /** A prompt's LoRAs; a name that is not listed may be that of a file that came since. */
+  async function findLoras(prompt: string, signal: AbortSignal | undefined) {
+    const choose = () =>
+      chooseLoras(prompt, access.sources.listings, (lora) => aliasOf(lora, signal));
+    let choice = await choose();
+    if (choice.missing.length > 0) {
+      await access.sources.refresh();
+      choice = await choose();
+    }
+    if (choice.missing.length === 0) return choice;
+    const missing = `Networks not found: ${choice.missing.join(', ').slice(0, 400)}. The picture was made without them.`;
+    return { ...choice, notes: [...choice.notes, missing] };
+  }
+
+  const load: JobHost['load'] = async ({ checkpoint, vae, prompt }, tell, signal) => {
     const listing = await findListing(checkpoint);
     const { listings } = access.sources;
+    const loraChoice = await findLoras(prompt, signal);
     const choice = chooseVae(vae ?? config.vae ?? 'Automatic', listing, listings);
     const runtime = await device.acquire();
     const before = keeper.current;
@@ -142,13 +178,15 @@ export function createLocalEngine(
         vae: choice.listing,
       });
       if (choice.note !== null) loaded.notes.push(choice.note);
+      loaded.notes.push(...loraChoice.notes);
+      const loras = await keeper.applyLoras(listing, loraChoice.loras, { onActivity, signal });
       lastName = loaded.name;
       if (loaded !== before) {
         update({ ...loadedFacts(), message: null });
         // A checkpoint's hash is known once it was loaded.
         await refreshModels().catch((error: unknown) => console.warn(error));
       }
-      return { loaded, runtime };
+      return { loaded, runtime, loras };
     } finally {
       update(loadedFacts());
     }
@@ -173,7 +211,7 @@ export function createLocalEngine(
   };
 
   async function warmUp(name: string, signal: AbortSignal | undefined): Promise<void> {
-    const { loaded } = await load({ checkpoint: name, vae: null }, () => {}, signal);
+    const { loaded } = await load({ checkpoint: name, vae: null, prompt: '' }, () => {}, signal);
     update({ activity: { kind: 'load', what: loaded.name, done: 0.5, etaSeconds: null } });
     try {
       const { nativeResolution: side } = loaded.model.description;

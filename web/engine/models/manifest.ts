@@ -94,6 +94,8 @@ export const manifest = z.object({
   name: z.string(),
   /** Hash of the checkpoint (`checkpointSha256`). */
   sha256: z.string(),
+  /** The compiled model that these weights lie over (LoRAs): without it they are of no use. */
+  baseKey: z.string().optional(),
   /** Bytes of all shards. */
   sizeBytes: size,
   chunkBytes: z.int().min(1),

@@ -19,7 +19,10 @@ import { browserStorageUse, makeRoom, type StorageUse } from './storage-room.ts'
 /** A model being written: `finish` makes it exist, `discard` leaves nothing behind. */
 export interface ModelWriter {
   readonly sink: WeightSink;
-  finish(model: CompiledModel, about: { name: string; sha256: string }): Promise<Manifest>;
+  finish(
+    model: CompiledModel,
+    about: { name: string; sha256: string; baseKey?: string },
+  ): Promise<Manifest>;
   discard(): Promise<void>;
 }
 
@@ -44,6 +47,11 @@ export interface ModelStore {
   /** Deletes models unused for longest until `bytes` fit; rejects with `storage-full` and figures. */
   makeRoom(what: string, bytes: number): Promise<void>;
   write(key: string): ModelWriter;
+  /**
+   * Deletes LoRA sets over a compiled model, those unused for longest first, until `most` are left;
+   * never `except`, nor one that a tab uses.
+   */
+  keepVariants(baseKey: string, most: number, except: string): Promise<void>;
   /** Keeps a model from being deleted by any tab until the returned function is called. */
   use(key: string): Promise<() => void>;
   list(): Promise<CompiledInfo[]>;
@@ -117,7 +125,26 @@ export function createModelStore(
     return blobs;
   }
 
+  /** Keys of the LoRA sets over a compiled model, that used last first. */
+  async function variantsOf(baseKey: string): Promise<string[]> {
+    const found: { key: string; used: number }[] = [];
+    for (const name of await entries.keys()) {
+      if (!name.startsWith('manifest:')) continue;
+      const stored = await readManifest(name.slice('manifest:'.length));
+      if (stored?.baseKey !== baseKey) continue;
+      const used = await entries.get(usedKey(stored.key));
+      found.push({ key: stored.key, used: typeof used === 'number' ? used : stored.createdAt });
+    }
+    return found.sort((a, b) => b.used - a.used).map(({ key }) => key);
+  }
+
+  /** Removes a model, and what lies over it. */
   async function remove(key: string): Promise<void> {
+    for (const variant of await variantsOf(key)) await removeOne(variant);
+    await removeOne(key);
+  }
+
+  async function removeOne(key: string): Promise<void> {
     verified.delete(key);
     // The manifest first: from then on the model does not exist, even if the rest is cut short.
     await entries.delete([manifestKey(key)]);
@@ -151,13 +178,14 @@ export function createModelStore(
     return found.sort((a, b) => b.lastUsedAt - a.lastUsedAt);
   }
 
-  async function evictOne(except?: string): Promise<boolean> {
-    for (const { key, name } of (await list()).reverse()) {
+  /** Deletes the model unused for longest and gives its size; 0 when none may go. */
+  async function evictOne(except?: string): Promise<number> {
+    for (const { key, name, sizeBytes } of (await list()).reverse()) {
       if (key === except || !(await removeUnused(key))) continue;
       console.info(`The compiled ${name} made room: it was unused for longest.`);
-      return true;
+      return sizeBytes;
     }
-    return false;
+    return 0;
   }
 
   /** Stores a chunk; where the browser is full after all, models unused for longest make room. */
@@ -235,13 +263,14 @@ export function createModelStore(
       const sink = new ChunkedSink({ chunkBytes, store });
       return {
         sink,
-        async finish(model, { name, sha256 }) {
+        async finish(model, { name, sha256, baseKey }) {
           await sink.flush();
           const written: Manifest = {
             formatVersion: MANIFEST_FORMAT,
             key,
             name,
             sha256,
+            ...(baseKey === undefined ? {} : { baseKey }),
             sizeBytes: sink.sizeBytes,
             chunkBytes,
             chunkSha256: sink.hashes,
@@ -255,6 +284,10 @@ export function createModelStore(
         },
         discard: () => remove(key),
       };
+    },
+    async keepVariants(baseKey, most, except) {
+      const others = (await variantsOf(baseKey)).filter((key) => key !== except);
+      for (const key of others.slice(Math.max(0, most - 1))) await removeUnused(key);
     },
     async use(key) {
       const release = await holdShared(useLock(key));

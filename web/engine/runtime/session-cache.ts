@@ -58,6 +58,13 @@ export class SessionCache {
     }
   }
 
+  /** Releases the sessions whose keys match. */
+  async drop(matches: (key: string) => boolean): Promise<void> {
+    const leaving = [...this.#sessions].filter(([key]) => matches(key));
+    for (const [key] of leaving) this.#sessions.delete(key);
+    for (const [, { opening }] of leaving) await release(opening);
+  }
+
   /** Releases everything; the cache stays usable. */
   async clear(): Promise<void> {
     const sessions = [...this.#sessions.values()];
