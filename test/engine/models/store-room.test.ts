@@ -83,6 +83,15 @@ describe('room for a compiled model', () => {
     expect((await store.list()).map(({ key }) => key)).toEqual(['recent', 'old']);
   });
 
+  test('is made once, though the browser tells of deletions late', async () => {
+    vi.spyOn(console, 'info').mockImplementation(() => {});
+    const storageUse = async () => ({ usedBytes: 840, quotaBytes: 1000 });
+    const store = createModelStore(createMemoryStore(), { chunkBytes: 100, storageUse });
+    for (const key of ['a', 'b', 'c']) await writeModel(store, key);
+    await store.makeRoom('new', 200);
+    expect(await store.list()).toHaveLength(2);
+  });
+
   test('is never made of a model in use, in this tab or another', async () => {
     vi.spyOn(console, 'info').mockImplementation(() => {});
     const { entries, storageUse } = limitedDisk(900);

@@ -26,8 +26,8 @@ export interface MakeRoomOptions {
   readonly what: string;
   readonly bytes: number;
   readonly storageUse: () => Promise<StorageUse | null>;
-  /** Deletes the model unused for longest; false when none may go. */
-  readonly evictOne: () => Promise<boolean>;
+  /** Deletes the model unused for longest and gives its size; 0 when none may go. */
+  readonly evictOne: () => Promise<number>;
 }
 
 /**
@@ -36,15 +36,17 @@ export interface MakeRoomOptions {
  */
 export async function makeRoom(options: MakeRoomOptions): Promise<void> {
   const { what, bytes, storageUse, evictOne } = options;
-  for (;;) {
-    const use = await storageUse();
-    if (!use) return;
-    const free = use.quotaBytes - use.usedBytes;
-    if (free >= neededRoom(bytes)) return;
-    if (await evictOne()) continue;
+  const use = await storageUse();
+  if (!use) return;
+  let free = use.quotaBytes - use.usedBytes;
+  while (free < neededRoom(bytes)) {
+    // Counted here: the browser's own figure falls some time after a deletion.
+    const freed = await evictOne();
+    free += freed;
+    if (freed > 0) continue;
     throw new GenerationError(
       'storage-full',
-      `${what} takes ${gigabytes(bytes)} when compiled and needs ${gigabytes(neededRoom(bytes))} of free browser storage, but ${gigabytes(Math.max(0, free))} of ${gigabytes(use.quotaBytes)} are free. Delete compiled models or pictures that are not needed, or free disk space, and try again; nothing was changed.`,
+      `${what} takes ${gigabytes(bytes)} when compiled and needs ${gigabytes(neededRoom(bytes))} of free browser storage, but ${gigabytes(Math.max(0, free))} of ${gigabytes(use.quotaBytes)} are free. Delete compiled models or pictures that are not needed, or free disk space, and try again.`,
     );
   }
 }
