@@ -37,7 +37,7 @@ afterEach(async () => {
 });
 
 /** An engine that lists these LoRAs of the fixtures beside the checkpoint. */
-function start(names: string[]) {
+function start(names: string[], embeddings: string[] = []) {
   const access = nodeAccess();
   const base = access.sources;
   const [checkpoint] = base.listings;
@@ -48,7 +48,12 @@ function start(names: string[]) {
   });
   let listings: ModelListing[] = [];
   const list = () => {
-    listings = [checkpoint!, ...names.map(listing)];
+    const words = embeddings.map(
+      (name): ModelListing => ({
+        ...{ ...listing(name), kind: 'embedding', url: `embeddings/${name}/` },
+      }),
+    );
+    listings = [checkpoint!, ...names.map(listing), ...words];
     return listings;
   };
   const sources: ModelSources = {
@@ -58,6 +63,10 @@ function start(names: string[]) {
     refresh: async () => list(),
     find: (name) => base.find(name),
     open(of) {
+      if (of.kind === 'embedding') {
+        const word = fileSource(join(MODELS, `${of.url.slice(0, -1)}.safetensors`), of.name);
+        return { name: of.name, files: [lazy(word, `${of.name}.safetensors`, of.name)] };
+      }
       if (of.kind !== 'lora') return base.open(of);
       // The file is looked at when it is read, as over HTTP.
       const file = fileSource(path(of.name), `${of.name}.safetensors`);
@@ -68,6 +77,8 @@ function start(names: string[]) {
     'sd15-kohya': 303492,
     'sd15-peft': 236000,
     'sdxl-kohya': 408680,
+    'sd15-ti': 512,
+    'sdxl-ti': 344,
   };
   const lazy = (file: ReturnType<typeof fileSource>, name: string, lora: string) => ({
     ...{ path: name, sizeBytes: sizes[lora]! },
@@ -191,4 +202,22 @@ test('a LoRA of another family fails the job with its own sentence', async () =>
   const { generate } = start(['sdxl-kohya']);
   await expect(generate('a cat<lora:sdxl-kohya:1>')).rejects.toThrow(/It is a LoRA for SDXL/);
   expect((await generate('a cat')).summary.notes).toEqual([]);
+}, 60_000);
+
+test('a textual inversion stands for its name, without a compile, and is told in infotexts', async () => {
+  const words = start([], ['sd15-ti', 'sdxl-ti']);
+  const plain = await start([]).generate('a photo of sd15-ti in the snow');
+  const other = await words.generate('a photo of a cat');
+  const compiled = await words.engine.listCompiled();
+  const used = await words.generate('a photo of sd15-ti in the snow');
+  expect(off(used.pixels, plain.pixels)).toBeGreaterThan(4);
+  expect(used.infotext).toMatch(/TI hashes: "sd15-ti: [0-9a-f]{12}"/);
+  expect(other.infotext).not.toContain('TI hashes');
+  expect((await words.engine.listCompiled()).map(({ key }) => key)).toEqual(
+    compiled.map(({ key }) => key),
+  );
+  const foreign = await words.generate('a photo of sdxl-ti');
+  expect(foreign.summary.notes).toEqual([
+    expect.stringContaining('The textual inversion "sdxl-ti" was left out.'),
+  ]);
 }, 60_000);

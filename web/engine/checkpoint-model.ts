@@ -8,6 +8,12 @@ import type {
 } from '../compiler/model.ts';
 import { largestTile } from './device-limits.ts';
 import type { BatchShape, DiffusionModel, LatentSpace, LatentsRequest } from './diffusion-model.ts';
+import type { LoadedEmbedding } from './models/embedding-loader.ts';
+import {
+  createEmbeddingFinder,
+  type EmbeddingPlace,
+  placeEmbeddings,
+} from './prompt/embeddings.ts';
 import { planConditioning } from './prompt/plan.ts';
 import type { ClipTokenizer } from './prompt/tokenizer.ts';
 import { createArrayLatentOps } from './runtime/array-latent-ops.ts';
@@ -47,6 +53,8 @@ export interface CheckpointModel extends DiffusionModel {
   economise(): Promise<boolean>;
   /** Works with other weights from now on; only sessions of the `changed` components are given back. */
   useWeights(weights: ModelWeights, changed: readonly ComponentName[]): Promise<void>;
+  /** The textual inversions that prompts may name from now on. */
+  useEmbeddings(embeddings: readonly LoadedEmbedding[]): void;
   /** Gives all weights back. */
   release(): Promise<void>;
 }
@@ -79,6 +87,7 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
     });
   }
 
+  let embeddings: readonly LoadedEmbedding[] = [];
   let tile = largestTile(current.compiled, runtime.device);
   let isEconomical = false;
 
@@ -101,15 +110,32 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
     });
   }
 
-  const texts = createTextEncoding(description, async ({ component: name }, tokens, states) => {
-    const encoder = await session(name, textShape(tokens.length), states);
-    const ids = runtime.tensor(Int32Array.from(tokens), [1, tokens.length]);
-    const outputs = await encoder.run({ input_ids: ids });
-    return {
-      states: await take(outputs, 'hidden_states'),
-      textEmbeds: outputs.text_embeds ? await take(outputs, 'text_embeds') : null,
-    };
-  });
+  const texts = createTextEncoding(
+    description,
+    async ({ component: name, hiddenSize }, tokens, states, places) => {
+      const index = description.textEncoders.findIndex(({ component }) => component === name);
+      const vectors = (word: string) =>
+        embeddings.find((embedding) => embedding.name === word)?.values[index] ?? null;
+      const others =
+        places.length > 0 ? overrides(places, tokens.length, hiddenSize, vectors) : null;
+      const options = { ...states, ...(others ? { overrides: true } : {}) };
+      const encoder = await session(name, textShape(tokens.length), options);
+      const ids = runtime.tensor(Int32Array.from(tokens), [1, tokens.length]);
+      const outputs = await encoder.run({
+        input_ids: ids,
+        ...(others
+          ? {
+              overrides: runtime.tensor(others.rows, [1, tokens.length, hiddenSize]),
+              override_mask: runtime.tensor(others.mask, [1, tokens.length, 1]),
+            }
+          : {}),
+      });
+      return {
+        states: await take(outputs, 'hidden_states'),
+        textEmbeds: outputs.text_embeds ? await take(outputs, 'text_embeds') : null,
+      };
+    },
+  );
 
   async function encodeImage(image: Float32Array, height: number, width: number) {
     const { vaeFactor, shiftFactor, scalingFactor } = description;
@@ -155,7 +181,21 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
 
   return {
     description,
-    planPrompts: (request) => planConditioning({ ...request, tokenizers }),
+    planPrompts(request) {
+      const { chunkOptions = {} } = request;
+      const common = 'length' in chunkOptions ? (chunkOptions[0] ?? {}) : chunkOptions;
+      return planConditioning({
+        ...{ ...request, tokenizers },
+        chunkOptions: tokenizers.map((tokenizer) => ({
+          ...common,
+          findEmbedding: createEmbeddingFinder(
+            embeddings.map(({ name, vectors }) => ({
+              ...{ name, vectors, tokens: tokenizer.encode(name) },
+            })),
+          ),
+        })),
+      });
+    },
     encodeTexts: texts.encode,
     encodeImage,
     withLatents,
@@ -183,11 +223,34 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
       texts.forget();
       await cache.drop((key) => changed.some((name) => key.startsWith(`["${name}",`)));
     },
+    useEmbeddings(next) {
+      const identities = (list: readonly LoadedEmbedding[]) =>
+        list.map(({ identity }) => identity).join('|');
+      if (identities(next) === identities(embeddings)) return;
+      embeddings = next;
+      texts.forget();
+    },
     async release() {
       texts.forget();
       await cache.clear();
     },
   };
+}
+
+/** The rows that textual inversions put in the place of tokens, and where they stand. */
+function overrides(
+  places: readonly EmbeddingPlace[],
+  tokens: number,
+  width: number,
+  vectors: (name: string) => Float32Array | null,
+): { rows: Float32Array<ArrayBuffer>; mask: Float32Array<ArrayBuffer> } {
+  const [rows, mask] = [new Float32Array(tokens * width), new Float32Array(tokens)];
+  placeEmbeddings(rows, width, places, vectors);
+  placeEmbeddings(mask, 1, places, (name) => {
+    const values = vectors(name);
+    return values && new Float32Array(values.length / width).fill(1);
+  });
+  return { rows, mask };
 }
 
 /** Latents a side of a tile: where tiles are needed, larger ones gain nothing. */

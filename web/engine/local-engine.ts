@@ -10,6 +10,7 @@ import { createEngineDevice } from './engine-device.ts';
 import { createIdleTimer } from './idle-timer.ts';
 import { createSerialQueue, createWatched, type SerialQueue } from './listeners.ts';
 import { checkpointSha256 } from './models/cache-key.ts';
+import { loadEmbeddings } from './models/embedding-loader.ts';
 import { chooseLoras } from './models/lora-choice.ts';
 import type { ModelStore } from './models/model-store.ts';
 import { defaultCheckpoint, sourceIdentity, toCheckpointInfo } from './models/sources.ts';
@@ -25,6 +26,9 @@ export interface LocalEngine extends Omit<Engine, 'onRelayStatus'> {
   /** The sentence to show while another tab of this profile works, null when it is this one's turn. */
   setWaiting(message: string | null): void;
 }
+
+/** What is loaded for no job in particular. */
+const NO_JOB = { vae: null, prompt: '', negativePrompt: '', hires: null } as const;
 
 const IDLE: EngineStatus = {
   state: 'idle',
@@ -161,7 +165,8 @@ export function createLocalEngine(
     return { ...choice, notes: [...choice.notes, missing] };
   }
 
-  const load: JobHost['load'] = async ({ checkpoint, vae, prompt }, tell, signal) => {
+  const load: JobHost['load'] = async (wanted, tell, signal) => {
+    const { checkpoint, vae, prompt, negativePrompt, hires } = wanted;
     const listing = await findListing(checkpoint);
     const { listings } = access.sources;
     const loraChoice = await findLoras(prompt, signal);
@@ -180,13 +185,20 @@ export function createLocalEngine(
       if (choice.note !== null) loaded.notes.push(choice.note);
       loaded.notes.push(...loraChoice.notes);
       const loras = await keeper.applyLoras(listing, loraChoice.loras, { onActivity, signal });
+      const texts = [prompt, negativePrompt, hires?.prompt ?? '', hires?.negativePrompt ?? ''];
+      const { description } = loaded.model;
+      const embeddings = await loadEmbeddings(texts, access.sources, description, {
+        onNote: (note) => loaded.notes.push(note),
+        signal,
+      });
+      loaded.model.useEmbeddings(embeddings);
       lastName = loaded.name;
       if (loaded !== before) {
         update({ ...loadedFacts(), message: null });
         // A checkpoint's hash is known once it was loaded.
         await refreshModels().catch((error: unknown) => console.warn(error));
       }
-      return { loaded, runtime, loras };
+      return { loaded, runtime, loras, embeddings };
     } finally {
       update(loadedFacts());
     }
@@ -211,7 +223,7 @@ export function createLocalEngine(
   };
 
   async function warmUp(name: string, signal: AbortSignal | undefined): Promise<void> {
-    const { loaded } = await load({ checkpoint: name, vae: null, prompt: '' }, () => {}, signal);
+    const { loaded } = await load({ ...NO_JOB, checkpoint: name }, () => {}, signal);
     update({ activity: { kind: 'load', what: loaded.name, done: 0.5, etaSeconds: null } });
     try {
       const { nativeResolution: side } = loaded.model.description;

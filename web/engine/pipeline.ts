@@ -49,6 +49,8 @@ export interface PipelineJob {
   readonly model: DiffusionModel;
   /** LoRAs in the model's weights, as infotexts name them. */
   readonly loras?: readonly UsedNetwork[];
+  /** Short hash of a textual inversion by its name. */
+  readonly embeddingHash?: (name: string) => string;
   readonly control: JobControl;
   readonly decodeImage: DecodeImage;
   /** Networks that enlarge pictures between two passes; the plain filters need none. */
@@ -444,7 +446,10 @@ function infotextOf({ job, plan, init, prompts, skipped }: Run): FinishedPicture
     ...init?.infotext,
     ...plan.hiresInfotext,
     ...(loraHashes === null ? {} : { 'Lora hashes': loraHashes }),
-    ...promptInfotextParams(prompts.groups, { emphasis: params.emphasis }),
+    ...promptInfotextParams(prompts.groups, {
+      emphasis: params.emphasis,
+      ...(job.embeddingHash ? { embeddingHash: job.embeddingHash } : {}),
+    }),
     ...(params.useOldScheduling ? { 'Old prompt editing timelines': true } : {}),
     ...plan.infotext,
     ...Object.assign({}, ...skips),

@@ -9,6 +9,7 @@ import { assertFits } from './device-limits.ts';
 import { isInpaintingModel } from './inpaint-channels.ts';
 import { extraInfotextParams, type InfotextCheckpoint, jobInfotext } from './job-infotext.ts';
 import { largestSize, realSize } from './job-plan.ts';
+import type { LoadedEmbedding } from './models/embedding-loader.ts';
 import type { UsedLora } from './models/lora-loader.ts';
 import { type FinishedPicture, generate } from './pipeline.ts';
 import type { Runtime } from './runtime/runtime.ts';
@@ -28,10 +29,15 @@ export interface JobHost {
   readonly upscalers: Upscalers;
   /** The checkpoint of the job, loaded now if need be. */
   load(
-    wanted: Pick<GenerationParams, 'checkpoint' | 'vae' | 'prompt'>,
+    wanted: Pick<GenerationParams, 'checkpoint' | 'vae' | 'prompt' | 'negativePrompt' | 'hires'>,
     tell: (activity: EngineActivity) => void,
     signal: AbortSignal | undefined,
-  ): Promise<{ loaded: LoadedCheckpoint; runtime: Runtime; loras: readonly UsedLora[] }>;
+  ): Promise<{
+    loaded: LoadedCheckpoint;
+    runtime: Runtime;
+    loras: readonly UsedLora[];
+    embeddings: readonly LoadedEmbedding[];
+  }>;
   /** Drops a device that failed, so that the next `load` opens a fresh one. */
   renewDevice(): Promise<void>;
   /** Makes the checkpoint in memory work with the least memory; false when it does so already. */
@@ -86,7 +92,7 @@ async function attemptJob(
   const startedAt = performance.now();
   const tell = (activity: EngineActivity) =>
     options.onProgress?.(loadProgress(activity, params.batchCount * params.batchSize));
-  const { loaded, runtime, loras } = await host.load(params, tell, options.signal);
+  const { loaded, runtime, loras, embeddings } = await host.load(params, tell, options.signal);
   const loadSeconds = secondsSince(startedAt);
   const before = { ...runtime.counters };
   const { model, manifest } = loaded;
@@ -109,6 +115,7 @@ async function attemptJob(
     params,
     model,
     loras,
+    embeddingHash: (name) => embeddings.find((known) => known.name === name)?.shortHash ?? '',
     decodeImage: host.access.decodeImage,
     findUpscaler: host.upscalers.find,
     finishImage: (picture) =>

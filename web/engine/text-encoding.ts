@@ -1,5 +1,6 @@
 import type { ModelDescription, TextEncoderDescription } from '../compiler/model.ts';
 import type { TextContext } from './diffusion-model.ts';
+import type { EmbeddingPlace } from './prompt/embeddings.ts';
 import { applyEmphasis } from './prompt/emphasis.ts';
 import type { ChunkBatch, EncodeGroup } from './prompt/plan.ts';
 
@@ -15,6 +16,7 @@ export type RunTextEncoder = (
   encoder: TextEncoderDescription,
   tokens: readonly number[],
   states: { readonly clipSkip: number; readonly finalNorm: boolean },
+  embeddings: readonly EmbeddingPlace[],
 ) => Promise<EncodedChunk>;
 
 /** Encoded groups kept for re-rolls; one is a few hundred kilobytes at most. */
@@ -81,8 +83,9 @@ async function encodeWith(
   const texts = Array.from({ length: rows }, (): EncodedText => ({ states: [], textEmbeds: null }));
   for (const [place, chunk] of chunks.entries()) {
     const answers: EncodedChunk[] = [];
-    for (const tokens of chunk.tokens) {
-      answers.push(await run(encoder, tokens, { clipSkip, finalNorm }));
+    for (const [row, tokens] of chunk.tokens.entries()) {
+      const places = chunk.embeddings[row] ?? [];
+      answers.push(await run(encoder, tokens, { clipSkip, finalNorm }, places));
     }
     const size = answers[0]?.states.length ?? 0;
     // The texts of a group are weighed together, as A1111 weighs a batch.
