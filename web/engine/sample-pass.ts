@@ -44,6 +44,8 @@ export interface SamplePass<T> {
   readonly blend: LatentBlend | null;
   /** Told after each step how many are made. */
   readonly onStep: (done: number) => void;
+  /** Given the clean latents as far as they are known after a step; the run waits for it. */
+  readonly onDenoised?: (done: number, denoised: T) => Promise<void>;
   /** Told why negative prompts were left out. */
   readonly onSkip: (reason: SkipReason) => void;
 }
@@ -66,9 +68,10 @@ export async function samplePass<T>(pass: SamplePass<T>): Promise<T> {
     noise: stepNoise(pass),
     signal: control.signal,
     shouldStop: () => control.isInterrupted() || control.isSkipped(),
-    onStep: async ({ step }: { step: number }) => {
+    onStep: async ({ step, denoised }: { step: number; denoised: T | null }) => {
       await space.pace();
       pass.onStep(step + 1);
+      if (denoised !== null) await pass.onDenoised?.(step + 1, denoised);
     },
   };
   const guidance = (isCfgPlusPlus: boolean): Omit<GuidanceOptions<T>, 'coefficientsAt'> => ({
