@@ -33,11 +33,15 @@ const DIFFERENCES: readonly (readonly [string, string, string])[] = [
     'the default',
   ],
   ['`denoising_strength` missing with `enable_hr`', '500', '0.75'],
-  ['Client gone while its job waits', 'the job is made', 'dropped; made with `--finish-orphans`'],
+  [
+    'Client gone while its job waits',
+    'the job is made',
+    'dropped; made with a key (`X-Request-Id`) or `--finish-orphans`',
+  ],
   [
     'Client gone while its job runs',
     'the job is made',
-    'ended with what exists; made with `--finish-orphans`, and can be fetched',
+    'ended with what exists; made with a key or `--finish-orphans`, and can be fetched',
   ],
 ];
 

@@ -31,7 +31,7 @@ export interface JobBrokerOptions {
   readonly limit: number;
   /** How long a request waits for a tab to be attached. */
   readonly engineWaitMs: number;
-  /** Finish a job whose client has hung up. */
+  /** Finish a job whose client has hung up, also one without a key to fetch it by. */
   readonly finishOrphans: boolean;
   /** Address to name to people who have no page open. */
   readonly pageUrl: () => string;
@@ -129,6 +129,8 @@ export class JobBroker implements JobService, RelayListener {
     const record = this.#store.get(jobId);
     const live = this.#live.get(jobId);
     if (!record || !live || this.#options.finishOrphans) return;
+    // A client that named its job means to fetch it, and can.
+    if (record.key !== null) return;
     live.isOrphan = true;
     if (record.state === 'waiting') {
       void this.#store.fail(jobId, CANCELLED);

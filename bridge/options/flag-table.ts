@@ -267,7 +267,7 @@ export const FLAGS = [
     names: ['finish-orphans'],
     kind: 'switch',
     group: 'Queue and data',
-    help: 'finish a job whose client has gone',
+    help: 'finish a job whose client has gone, also one without X-Request-Id',
   },
   {
     names: ['redis'],

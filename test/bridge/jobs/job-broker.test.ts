@@ -338,6 +338,21 @@ describe('limits and cancelling', () => {
     );
   });
 
+  it('finishes the running job of a client that hung up where the job has a key', async () => {
+    harness = await openHarness(folder.path);
+    const socket = harness.tab();
+    const hangUp = new AbortController();
+    const outcome = settled(
+      harness.broker.submit(request({}, { key: 'mine' }), { signal: hangUp.signal }),
+    );
+    await until(() => socket.hasJob);
+    hangUp.abort();
+    expect(socket.sentOf('cancel')).toEqual([]);
+    answer(socket);
+    await until(() => outcome.isSettled);
+    expect(outcome.error).toBeUndefined();
+  });
+
   it('[R12] interrupts the running job of a client that hung up, unless orphans are to be finished', async () => {
     harness = await openHarness(folder.path);
     const socket = harness.tab();
