@@ -183,11 +183,12 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
     description,
     planPrompts(request) {
       const { chunkOptions = {} } = request;
-      const common = 'length' in chunkOptions ? (chunkOptions[0] ?? {}) : chunkOptions;
+      const given = (index: number) =>
+        'length' in chunkOptions ? chunkOptions[index] : chunkOptions;
       return planConditioning({
         ...{ ...request, tokenizers },
-        chunkOptions: tokenizers.map((tokenizer) => ({
-          ...common,
+        chunkOptions: tokenizers.map((tokenizer, index) => ({
+          ...given(index),
           findEmbedding: createEmbeddingFinder(
             embeddings.map(({ name, vectors }) => ({
               ...{ name, vectors, tokens: tokenizer.encode(name) },
