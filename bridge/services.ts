@@ -4,6 +4,7 @@ import type { SerializedError } from '../protocol/errors.ts';
 import type { GenerationParams } from '../protocol/generation.ts';
 import type { GenerationSummary, JobEvent, JobImage, JobProgress } from '../protocol/job.ts';
 import type { BridgeCommand } from '../protocol/relay.ts';
+import type { SafetensorsSummary } from './models/safetensors-summary.ts';
 
 /**
  * What the HTTP side (bridge/a1111, the page's own routes) may know of the rest of the bridge. The
@@ -113,6 +114,8 @@ export interface ModelLibrary {
   list(kind: ModelListing['kind']): Promise<readonly ModelListing[]>;
   /** SHA-256 of a listing's content in hex when it is known, else null; never blocks on hashing. */
   sha256(listing: ModelListing): string | null;
+  /** What a single file's header tells, read once a version; null where it cannot be read. */
+  summary?(listing: ModelListing): Promise<SafetensorsSummary | null>;
   /** Reads the folders again. */
   refresh(): Promise<void>;
 }

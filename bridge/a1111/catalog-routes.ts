@@ -1,6 +1,7 @@
 import { Hono } from 'hono';
 import type { ModelListing } from '../../protocol/catalog.ts';
 import { SAMPLERS, type SamplerInfo, SCHEDULERS } from '../../protocol/samplers.ts';
+import type { SafetensorsSummary } from '../models/safetensors-summary.ts';
 import type { BridgeServices } from '../services.ts';
 import { listCheckpoints } from './checkpoints.ts';
 import type { A1111Settings } from './settings.ts';
@@ -65,9 +66,30 @@ function vaeItem({ name, filename }: ModelListing) {
   return { model_name: name, filename };
 }
 
-/** A1111 tells shape and vectors of each embedding; both are 0 until a tab has read the file. */
-function embeddingItem() {
-  return { step: null, sd_checkpoint: null, sd_checkpoint_name: null, shape: 0, vectors: 0 };
+/** The alias is what the training called the LoRA. */
+function loraItem({ name, filename }: ModelListing, summary: SafetensorsSummary | null) {
+  const alias = summary?.metadata.ss_output_name;
+  const isNamed = typeof alias === 'string' && alias !== '' && alias !== 'None';
+  const metadata = summary?.metadata ?? {};
+  return { name, alias: isNamed ? alias : name, path: filename, metadata };
+}
+
+/** Width and number of an embedding's vectors: SDXL's are two side by side. Null for other files. */
+function embeddingSize(summary: SafetensorsSummary | null) {
+  const parts = ['emb_params', 'clip_l', 'clip_g'].flatMap((name) => {
+    const shape = summary?.shapes.get(name);
+    return shape ? [shape] : [];
+  });
+  const [first] = parts;
+  if (!first) return null;
+  const shape = parts.reduce((sum, sizes) => sum + (sizes.at(-1) ?? 0), 0);
+  return { shape, vectors: first.length > 1 ? (first[0] ?? 0) : 1 };
+}
+
+/** A1111 tells shape and vectors of each embedding; both are 0 where the file is none. */
+function embeddingItem(size: { shape: number; vectors: number } | null) {
+  const { shape, vectors } = size ?? { shape: 0, vectors: 0 };
+  return { step: null, sd_checkpoint: null, sd_checkpoint_name: null, shape, vectors };
 }
 
 /** Every list that clients fill their menus from, answered from the bridge's own state. */
@@ -88,13 +110,20 @@ export function catalogRoutes({ models }: BridgeServices, settings: A1111Setting
   app.get('/sdapi/v1/loras', async (c) => {
     const loras = await models.list('lora');
     return c.json(
-      loras.map(({ name, filename }) => ({ name, alias: name, path: filename, metadata: {} })),
+      await Promise.all(
+        loras.map(async (lora) => loraItem(lora, (await models.summary?.(lora)) ?? null)),
+      ),
     );
   });
   app.get('/sdapi/v1/embeddings', async (c) => {
     const embeddings = await models.list('embedding');
-    const skipped = Object.fromEntries(embeddings.map(({ name }) => [name, embeddingItem()]));
-    return c.json({ loaded: {}, skipped });
+    const loaded: Record<string, ReturnType<typeof embeddingItem>> = {};
+    const skipped: typeof loaded = {};
+    for (const embedding of embeddings) {
+      const size = embeddingSize((await models.summary?.(embedding)) ?? null);
+      (size ? loaded : skipped)[embedding.name] = embeddingItem(size);
+    }
+    return c.json({ loaded, skipped });
   });
   app.get('/sdapi/v1/prompt-styles', async (c) => {
     const styles = (await settings.styles?.()) ?? [];

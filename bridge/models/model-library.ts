@@ -6,6 +6,7 @@ import type { Logger } from '../log.ts';
 import type { ModelFolders } from '../options/options.ts';
 import type { EngineDirectory, ModelLibrary } from '../services.ts';
 import type { Hasher } from './hasher.ts';
+import { readSafetensorsSummary, type SafetensorsSummary } from './safetensors-summary.ts';
 import { describePath, type FoundModel, scanModels } from './scan.ts';
 
 /** A folder is read again when its list is older than this. */
@@ -50,6 +51,10 @@ export class FolderModelLibrary implements ModelLibrary {
   #embedded: Promise<FoundModel[]> | null = null;
   /** Pickled files that the log has named. */
   readonly #pickled = new Set<string>();
+  readonly #summaries = new Map<
+    string,
+    { version: string; summary: Promise<SafetensorsSummary | null> }
+  >();
   /** What was found, by listing, so that hashing finds the files of what was listed. */
   readonly #origins = new WeakMap<ModelListing, FoundModel>();
 
@@ -181,6 +186,18 @@ export class FolderModelLibrary implements ModelLibrary {
     const [only, ...others] = known;
     if (only !== undefined && others.length === 0) return only;
     return createHash('sha256').update(known.sort().join('\n')).digest('hex');
+  }
+
+  summary(listing: ModelListing): Promise<SafetensorsSummary | null> {
+    const model = this.#origins.get(listing);
+    const [file] = listing.files;
+    if (!model || !file) return Promise.resolve(null);
+    const path = join(model.root, file.path);
+    const known = this.#summaries.get(path);
+    if (known?.version === listing.version) return known.summary;
+    const summary = readSafetensorsSummary(path);
+    this.#summaries.set(path, { version: listing.version, summary });
+    return summary;
   }
 
   async refresh(): Promise<void> {
