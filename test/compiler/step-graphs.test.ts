@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  buildBlendGraph,
   buildCombineGraph,
   buildGuidanceGraph,
   buildPrepareGraph,
@@ -7,6 +8,8 @@ import {
   inputScale,
   type LatentShape,
 } from '../../web/compiler/step-graphs.ts';
+import { createArrayLatentOps } from '../../web/engine/runtime/array-latent-ops.ts';
+import { nodeRuntime } from '../fakes/engine-access.ts';
 import { f32, maxDifference, runOnnx } from './lib/runtime.ts';
 
 const shape: LatentShape = [2, 3, 4, 5];
@@ -54,6 +57,45 @@ describe('prepare', () => {
     expect(maxDifference(sample!.data, copies === 1 ? once : [...once, ...once])).toBeLessThan(
       1e-7,
     );
+  });
+});
+
+describe('what inpainting adds', () => {
+  const [pictures, channels, height, width] = shape;
+  const extra = noise(pictures * 4 * height * width, 3);
+  const batch = { pictures, channels, height, width, inpaintChannels: extra };
+
+  it.each([1, 2] as const)(
+    'channels follow each picture, %i times, on both providers',
+    async (copies) => {
+      const x = noise(size, 7);
+      const graph = buildPrepareGraph({ shape, copies, extraChannels: 4 });
+      const { sample } = await runOnnx(graph, {
+        x: f32(x, shape),
+        scale: f32([0.25], [1]),
+        extra: f32(extra, [pictures, 4, height, width]),
+      });
+      const made = await createArrayLatentOps(nodeRuntime(), batch).prepare(x, 0.25, copies);
+      expect(sample!.dims).toEqual([copies * pictures, channels + 4, height, width]);
+      expect(made.shape).toEqual(sample!.dims);
+      expect(maxDifference(sample!.data, [...((await made.read()) as Float32Array)])).toBe(0);
+      const plane = height * width;
+      expect(sample!.data[channels * plane]).toBe(extra[0]);
+      expect(sample!.data[(channels + 4 + channels) * plane]).toBe(extra[4 * plane]);
+    },
+  );
+
+  it('a blend keeps what the mask does not let change', async () => {
+    const [x, share, known] = [noise(size, 1), noise(size, 2), noise(size, 3)];
+    const { out } = await runOnnx(buildBlendGraph({ shape }), {
+      x: f32(x, shape),
+      share: f32(share, shape),
+      known: f32(known, shape),
+    });
+    const expected = [...x].map((value, i) => value * share[i]! + known[i]!);
+    expect(maxDifference(out!.data, expected)).toBeLessThan(1e-6);
+    const blend = createArrayLatentOps(nodeRuntime(), batch).createBlend(share, known);
+    expect(maxDifference(out!.data, [...(await blend(x))])).toBeLessThan(1e-6);
   });
 });
 
