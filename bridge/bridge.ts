@@ -200,6 +200,12 @@ async function assemble(
       optionDefaults: {
         samples_format: options.outputFormat,
         ...(options.engine.vae === null ? {} : { sd_vae: options.engine.vae }),
+        ...(options.lora === null
+          ? {}
+          : {
+              sd_lora: options.lora.name,
+              extra_networks_default_multiplier: options.lora.strength,
+            }),
       },
       flags: harmlessFlags(options, options.port),
       styles: createStyleReader(join(options.dataFolder, 'styles.csv')),

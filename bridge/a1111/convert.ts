@@ -112,6 +112,15 @@ function scriptNotes(request: Txt2imgRequest | Img2imgRequest): string[] {
     .map((name) => `The script "${name.slice(0, 60)}" is not available here and had no effect.`);
 }
 
+/** A1111's rule for `sd_lora`: its tag follows every prompt that does not name that LoRA. */
+function withOptionLora(prompt: string, options: Options): string {
+  const name = options.sd_lora;
+  if (typeof name !== 'string' || name === '' || name === 'None') return prompt;
+  const named = [...prompt.matchAll(/<lora:([^:>]+)/g)].some(([, other]) => other === name);
+  const strength = optionNumber(options, 'extra_networks_default_multiplier', 1);
+  return named ? prompt : `${prompt}<lora:${name}:${strength}>`;
+}
+
 function commonParams(
   request: Txt2imgRequest | Img2imgRequest,
   { options, checkpoint, styles = [], drawSeed = drawRandomSeed }: ConversionContext,
@@ -120,12 +129,14 @@ function commonParams(
     request.sampler_name ?? request.sampler ?? (request.sampler_index.trim() || 'Euler'),
     request.scheduler,
   );
+  const prompts = applyNamedStyles(
+    { prompt: request.prompt, negativePrompt: request.negative_prompt },
+    request.styles ?? [],
+    styles,
+  );
   const params = {
-    ...applyNamedStyles(
-      { prompt: request.prompt, negativePrompt: request.negative_prompt },
-      request.styles ?? [],
-      styles,
-    ),
+    ...prompts,
+    prompt: withOptionLora(prompts.prompt, options),
     width: request.width,
     height: request.height,
     steps: request.steps,

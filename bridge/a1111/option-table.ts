@@ -83,7 +83,8 @@ export const OPTIONS: readonly OptionEntry[] = [
   inert('sd_vae_encode_method', 'Full', 'always Full'),
   inert('sd_vae_decode_method', 'Full', 'always Full'),
   inert('sd_unet', 'Automatic', 'the compiler makes the UNet'),
-  inert('sd_lora', 'None', NOT_YET),
+  works('sd_lora', 'None', 'a LoRA for every prompt that does not name it; None for no such one'),
+  works('extra_networks_default_multiplier', 1, 'the strength of sd_lora', { min: -10, max: 10 }),
   inert('sd_hypernetwork', 'None', 'hypernetworks are not supported'),
   works('inpainting_mask_weight', 1, 'inpainting checkpoints: 1 hides the masked pixels', {
     min: 0,

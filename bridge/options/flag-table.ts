@@ -29,9 +29,6 @@ export const FLAG_GROUPS = [
 ] as const;
 export type FlagGroup = (typeof FLAG_GROUPS)[number];
 
-const LATER_LORA =
-  'This version cannot apply a LoRA yet; start without the flag. LoRA files in --lora-dir are listed all the same.';
-
 export const FLAGS = [
   {
     names: ['port', 'server-port'],
@@ -207,7 +204,6 @@ export const FLAGS = [
     value: 'NAME',
     group: 'Models',
     help: 'LoRA applied to every prompt',
-    later: LATER_LORA,
   },
   {
     names: ['lora-strength'],
@@ -215,7 +211,7 @@ export const FLAGS = [
     value: 'X',
     group: 'Models',
     help: 'its strength',
-    later: LATER_LORA,
+    shown: '1',
   },
   {
     names: ['output-dir'],

@@ -30,10 +30,17 @@ export interface EngineOptions {
   readonly unloadIdleMinutes: number | null;
 }
 
+/** A LoRA for every prompt that does not name it. */
+export interface CommonLora {
+  readonly name: string;
+  readonly strength: number;
+}
+
 /** Everything the command line decides, checked and with defaults filled in. */
 export interface BridgeOptions {
   /** 0 lets the system choose. */
   readonly port: number;
+  readonly lora: CommonLora | null;
   /** Address to listen on beside loopback, or null for loopback alone. */
   readonly listen: string | null;
   readonly tls: { readonly certFile: string; readonly keyFile: string } | null;

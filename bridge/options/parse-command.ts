@@ -154,6 +154,17 @@ function readEngine(
   };
 }
 
+/** `--use-lora` with `--lora-strength`; the name with or without the file's ending. */
+function readLora(flags: FlagValues): BridgeOptions['lora'] {
+  const name = flags.text('use-lora')?.replace(/\.safetensors$/i, '') ?? '';
+  const strength = flags.number('lora-strength', 1, { min: -10, max: 10, isWhole: false });
+  if (name === '') return null;
+  if (/[<>:]/.test(name)) {
+    throw new UsageError(`--use-lora: ${name} is no name of a file in --lora-dir.`);
+  }
+  return { name, strength };
+}
+
 function readOptions(flags: FlagValues, surroundings: Surroundings): BridgeOptions {
   const cwd = surroundings.cwd ?? process.cwd();
   const dataFolder = resolve(cwd, flags.text('data-dir') ?? defaultDataFolder(surroundings));
@@ -168,6 +179,7 @@ function readOptions(flags: FlagValues, surroundings: Surroundings): BridgeOptio
   const vae = readModel(flags, 'custom-vae', cwd);
   return {
     port: flags.number('port', 7860, { min: 0, max: 65_535 }),
+    lora: readLora(flags),
     listen,
     tls: readTls(flags, cwd),
     credentials,

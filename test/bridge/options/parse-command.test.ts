@@ -40,6 +40,7 @@ describe('the command line', () => {
   it('has the defaults that the design states', () => {
     expect(options('--data-dir', '/data')).toEqual({
       port: 7860,
+      lora: null,
       listen: null,
       tls: null,
       credentials: [],
@@ -98,6 +99,8 @@ describe('the command line', () => {
     ['--allowed-hosts a.example --allow-host b.example', { hosts: ['a.example', 'b.example'] }],
     ['--browser headless', { browser: 'headless' }],
     ['--output_img_format jpg', { outputFormat: 'jpg' }],
+    ['--use-lora ink.safetensors', { lora: { name: 'ink', strength: 1 } }],
+    ['--use_lora ink --lora_strength 0.6', { lora: { name: 'ink', strength: 0.6 } }],
     ['--save_metadata_to_json', { savesMetadata: true }],
     ['--save_metadata_to_json=false', { savesMetadata: false }],
     ['--save-images requested', { saveImages: 'requested' }],

@@ -112,7 +112,7 @@ describe.each(LORAS)('LoRA %s', async (name, model) => {
     const [wanted, module] = tensor.slice('delta.'.length).split(':');
     const layer = lora.layers.find((candidate) => {
       const target = find(candidate.name);
-      return target?.component === wanted && target.spec.name === `${module}.weight`;
+      return target?.component === wanted && target!.spec.name === `${module}.weight`;
     });
     const { values } = await layerDelta(lora, layer!);
     const difference = maxDifference(values, references.tensor(tensor).data);
