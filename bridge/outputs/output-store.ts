@@ -11,12 +11,12 @@ import {
   stat,
 } from 'node:fs/promises';
 import { join } from 'node:path';
+import { dayFolder, pictureStem } from '../../protocol/file-name.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary, JobImage } from '../../protocol/job.ts';
 import { errorCode, syncFolder, writeFileWhole } from '../files.ts';
 import type { OutputStore } from '../services.ts';
 import { CSV_HEADER, csvRow, sidecar } from './details.ts';
-import { dayFolder, pictureStem } from './file-name.ts';
 
 export interface OutputStoreOptions {
   /** Folder of the dated folders. */

@@ -1,7 +1,7 @@
 import { batch, type Signal, signal } from '@preact/signals';
+import { pictureFileName } from '../../protocol/file-name.ts';
 import type { GenerationProgress } from '../shared/engine.ts';
 import { type BridgeApi, type BridgeEvent, openJobs } from './bridge-api.ts';
-import { pictureFileName } from './file-name.ts';
 import type { Picture } from './picture.ts';
 import { formOfInfotext } from './png-info.ts';
 import { randomId } from './random-id.ts';

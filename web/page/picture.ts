@@ -1,6 +1,6 @@
+import { pictureFileName } from '../../protocol/file-name.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GeneratedImage } from '../shared/engine.ts';
-import { pictureFileName } from './file-name.ts';
 import { randomId } from './random-id.ts';
 
 /** What the page knows of a picture that it made; the file is kept apart. */

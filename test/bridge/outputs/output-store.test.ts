@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { dayFolder, firstWords, pictureStem } from '../../../bridge/outputs/file-name.ts';
 import { FileOutputStore } from '../../../bridge/outputs/output-store.ts';
+import { dayFolder, firstWords, pictureStem } from '../../../protocol/file-name.ts';
 import { generationParams } from '../../../protocol/generation.ts';
 import { fakeSummary, imageFrame } from '../../fakes/tab-frames.ts';
 import { temporaryFolder } from '../support.ts';

@@ -33,8 +33,23 @@ export function firstWords(prompt: string): string {
   return text === '' ? [...(words[0] ?? '')].slice(0, MAX_CHARACTERS).join('') : text;
 }
 
-/** `HHMMSS_<first words>_<seed>`, without folder, number and extension. */
+/** `HHMMSS_<first words>_<seed>` in local time, without folder, number and extension. */
 export function pictureStem(date: Date, prompt: string, seed: number): string {
   const time = [date.getHours(), date.getMinutes(), date.getSeconds()].map(twoDigits).join('');
   return [time, firstWords(prompt), String(seed)].filter((part) => part !== '').join('_');
+}
+
+/** A picture's whole file name, `HHMMSS_<first words>_<seed>.<format>`: what the page offers and the bridge saves. */
+export function pictureFileName({
+  prompt,
+  seed,
+  format,
+  date,
+}: {
+  readonly prompt: string;
+  readonly seed: number;
+  readonly format: string;
+  readonly date: Date;
+}): string {
+  return `${pictureStem(date, prompt, seed)}.${format}`;
 }

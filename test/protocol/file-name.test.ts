@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { pictureStem } from '../../bridge/outputs/file-name.ts';
-import { firstWords, pictureFileName } from '../../web/page/file-name.ts';
+import { firstWords, pictureFileName, pictureStem } from '../../protocol/file-name.ts';
 
 const date = new Date(2026, 10, 24, 9, 5, 7);
 const anyPrompt = fc.oneof(
