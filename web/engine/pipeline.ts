@@ -10,7 +10,6 @@ import type {
 import { cropLatents, latentMode } from './hires.ts';
 import { applyOverlay } from './images/overlay.ts';
 import { type Pixels, toPixels } from './images/pixels.ts';
-import { type FindUpscaler, upscaleTo } from './images/upscale.ts';
 import {
   type DecodeImage,
   encodeInitImages,
@@ -29,6 +28,7 @@ import { type SkipReason, skippingInfotext } from './sampling/denoiser.ts';
 import { latentShape, latentSize } from './sampling/latents.ts';
 import { createImageRng, type LatentShape } from './sampling/rng/image-rng.ts';
 import type { SamplingPlan } from './sampling/sampling-plan.ts';
+import { enlargeTo, type FindNetwork } from './upscaling/enlarge.ts';
 
 /** How a running job is watched and steered from outside. */
 export interface JobControl {
@@ -54,7 +54,7 @@ export interface PipelineJob {
   readonly control: JobControl;
   readonly decodeImage: DecodeImage;
   /** Networks that enlarge pictures between two passes; the plain filters need none. */
-  readonly findUpscaler?: FindUpscaler;
+  readonly findUpscaler?: FindNetwork;
   /** The finished file of one picture, infotext inside. */
   readonly finishImage: (picture: FinishedPicture) => Promise<GeneratedImage>;
 }
@@ -390,7 +390,7 @@ async function enlarge<T>(
       continue;
     }
     const pixels = toPixels(await space.decode(latents, place), plan.height, plan.width);
-    const large = await upscaleTo(pixels, target, upscaler ?? 'None', {
+    const large = await enlargeTo(pixels, target, upscaler ?? 'None', {
       find: job.findUpscaler,
       signal: control.signal,
     });

@@ -7,6 +7,7 @@ import {
   blendPixels,
   cropMiddle,
   enlarge,
+  enlargeTo,
   resizeNearest,
 } from '../../../web/engine/upscaling/enlarge.ts';
 import { type UpscalerNetwork, upscaleTiled } from '../../../web/engine/upscaling/tiled-upscale.ts';
@@ -114,6 +115,31 @@ describe('a picture is enlarged as in A1111', () => {
       return pixels;
     });
     expect([same.width, passes]).toEqual([16, 1]);
+  });
+
+  it('to a size of its own for hires fix, by a filter, a network or Lanczos alone', async () => {
+    const source = picture(16, 8);
+    const asked: string[] = [];
+    const find = (name: string) =>
+      name === 'tiny'
+        ? async (pixels: Pixels) => {
+            asked.push(`${pixels.width}x${pixels.height}`);
+            return resizeNearest(pixels, pixels.width * 2, pixels.height * 2);
+          }
+        : null;
+    const large = await enlargeTo(source, { width: 50, height: 20 }, 'tiny', { find });
+    expect([large.width, large.height, asked]).toEqual([50, 20, ['16x8', '32x16']]);
+    const nearest = await enlargeTo(source, { width: 32, height: 16 }, 'Nearest');
+    expect(nearest.data).toEqual(resizeNearest(source, 32, 16).data);
+    const plain = await enlargeTo(source, { width: 50, height: 20 }, 'None');
+    expect(plain.data).toEqual(resize(source, 50, 20, LANCZOS).data);
+    await expect(enlargeTo(source, { width: 32, height: 16 }, 'gone', { find })).rejects.toThrow(
+      'There is no upscaler named "gone".',
+    );
+    const aborted = { find, signal: AbortSignal.abort() };
+    await expect(
+      enlargeTo(source, { width: 32, height: 16 }, 'tiny', aborted),
+    ).rejects.toMatchObject({ name: 'AbortError' });
   });
 
   it('the nearest pixel is the one under the centre', () => {

@@ -1,8 +1,12 @@
+import { GenerationError } from '../../../protocol/errors.ts';
 import type { Pixels } from '../images/pixels.ts';
 import { LANCZOS, resize } from '../images/resample.ts';
 
 /** One pass of an upscaler: by its own scale where it has one, else to the factor that is asked for. */
 export type UpscalePass = (pixels: Pixels, factor: number) => Promise<Pixels>;
+
+/** One pass of the network of a name; null where there is none. */
+export type FindNetwork = (name: string, signal?: AbortSignal) => UpscalePass | null;
 
 /** A1111 gives an upscaler this many passes to reach the size. */
 const MAX_PASSES = 3;
@@ -23,6 +27,43 @@ export async function enlarge(pixels: Pixels, factor: number, pass: UpscalePass)
     if (current.width === before.width && current.height === before.height) break;
   }
   return resize(current, width, height, LANCZOS);
+}
+
+/**
+ * Brings a picture to a size with an upscaler by its name, as A1111's `resize_image` does: the upscaler makes it large
+ * enough, Lanczos does the rest. `None` is Lanczos alone. Rejects with `invalid-request` for an unknown name.
+ */
+export async function enlargeTo(
+  pixels: Pixels,
+  target: { readonly width: number; readonly height: number },
+  name: string,
+  { find, signal }: { find?: FindNetwork | undefined; signal?: AbortSignal | undefined } = {},
+): Promise<Pixels> {
+  const factor = Math.max(target.width / pixels.width, target.height / pixels.height);
+  if (name === 'None' || factor <= 1) return resize(pixels, target.width, target.height, LANCZOS);
+  const pass = PLAIN_PASSES.get(name) ?? find?.(name, signal);
+  if (!pass) {
+    throw new GenerationError('invalid-request', `There is no upscaler named "${name}".`);
+  }
+  const large = await enlarge(pixels, factor, (current) => {
+    signal?.throwIfAborted();
+    return pass(current, factor);
+  });
+  return resize(large, target.width, target.height, LANCZOS);
+}
+
+/** The two filters that A1111 lists among its upscalers. */
+export const PLAIN_PASSES: ReadonlyMap<string, UpscalePass> = new Map([
+  ['Lanczos', filterPass((pixels, width, height) => resize(pixels, width, height, LANCZOS))],
+  ['Nearest', filterPass(resizeNearest)],
+]);
+
+function filterPass(
+  filter: (pixels: Pixels, width: number, height: number) => Pixels,
+): UpscalePass {
+  const side = (size: number, factor: number) => Math.max(1, Math.trunc(size * factor));
+  return async (pixels, factor) =>
+    filter(pixels, side(pixels.width, factor), side(pixels.height, factor));
 }
 
 /** Each pixel that the centre of an output pixel falls on, as Pillow's nearest neighbour. */

@@ -6,11 +6,9 @@ import { openUpscaler } from '../../compiler/layouts/upscaler-file.ts';
 import type { WeightSink } from '../../compiler/model.ts';
 import { type RrdbnetConfig, upscalerScale } from '../../compiler/models/rrdbnet.ts';
 import type { Pixels } from '../images/pixels.ts';
-import { LANCZOS, resize } from '../images/resample.ts';
-import type { FindUpscaler } from '../images/upscale.ts';
 import { type ModelSources, sourceIdentity } from '../models/sources.ts';
 import type { ModelSession, Runtime } from '../runtime/runtime.ts';
-import { enlarge, resizeNearest, type UpscalePass } from './enlarge.ts';
+import { enlarge, type FindNetwork, PLAIN_PASSES, type UpscalePass } from './enlarge.ts';
 import { type TiledOptions, type UpscalerNetwork, upscaleTiled } from './tiled-upscale.ts';
 
 export interface UpscalersOptions {
@@ -26,8 +24,8 @@ export interface Upscalers {
    * beyond 64 megapixels, and as the compiler does for a file that is no upscaler.
    */
   upscale(pixels: Pixels, name: string, factor: number, options?: TiledOptions): Promise<Pixels>;
-  /** One pass of the upscaler of a name, for hires fix; null where there is none. */
-  find: FindUpscaler;
+  /** One pass of a network by its name, for hires fix. */
+  find: FindNetwork;
   /** Gives the network's weights back. */
   release(): Promise<void>;
   /** Drops a network whose device is gone. */
@@ -79,25 +77,11 @@ export function createUpscalers({ sources, acquire }: UpscalersOptions): Upscale
     return loaded.network;
   }
 
-  function passOf(name: string, options: TiledOptions): UpscalePass {
-    if (name === 'Lanczos' || name === 'Nearest') {
-      return async (pixels, factor) => {
-        const width = Math.max(1, Math.trunc(pixels.width * factor));
-        const height = Math.max(1, Math.trunc(pixels.height * factor));
-        checkSize(width, height);
-        if (name === 'Nearest') return resizeNearest(pixels, width, height);
-        return resize(pixels, width, height, LANCZOS);
-      };
-    }
+  function networkPass(name: string, options: TiledOptions): UpscalePass | null {
     const listing = sources.listings.find(
       (entry) => entry.kind === 'esrgan' && entry.name === name,
     );
-    if (!listing) {
-      throw new GenerationError(
-        'not-found',
-        `There is no upscaler "${name.slice(0, 200)}". Refresh the list of models, or choose one that is in it.`,
-      );
-    }
+    if (!listing) return null;
     return async (pixels) => {
       const network = await networkOf(listing, options.signal);
       checkSize(pixels.width * network.scale, pixels.height * network.scale);
@@ -108,18 +92,16 @@ export function createUpscalers({ sources, acquire }: UpscalersOptions): Upscale
   return {
     async upscale(pixels, name, factor, options = {}) {
       checkSize(pixels.width * factor, pixels.height * factor);
-      return enlarge(pixels, factor, passOf(name, options));
+      const pass = PLAIN_PASSES.get(name) ?? networkPass(name, options);
+      if (!pass) {
+        throw new GenerationError(
+          'not-found',
+          `There is no upscaler "${name.slice(0, 200)}". Refresh the list of models, or choose one that is in it.`,
+        );
+      }
+      return enlarge(pixels, factor, pass);
     },
-    async find(name) {
-      const isKnown = sources.listings.some(
-        (entry) => entry.kind === 'esrgan' && entry.name === name,
-      );
-      if (!isKnown) return null;
-      return {
-        name,
-        upscale: (pixels, factor, signal) => passOf(name, { signal })(pixels, factor),
-      };
-    },
+    find: (name, signal) => networkPass(name, { signal }),
     release,
     forget() {
       loaded = null;
