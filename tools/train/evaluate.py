@@ -33,13 +33,14 @@ def prompts_of(things, rng):
     listed = []
     for number in chosen[:120]:
         name = things[number].name
-        listed.append({"prompt": f"{'an' if name[0] in 'aeiou' else 'a'} {name}{rng.choice(SUFFIXES)}", "thing": number, "colour": None})
+        article = "" if name.endswith("s") and name != "bus" else "an " if name[0] in "aeiou" else "a "
+        listed.append({"prompt": f"{article}{name}{rng.choice(SUFFIXES)}", "thing": number, "colour": None})
     for number in chosen[120:]:
         ground = rng.choice(sorted(data.GROUNDS))
         listed.append({"prompt": f"{things[number].name} icon, {ground} background, best quality", "thing": number, "colour": None})
     pairs = [(number, colour) for number, thing in enumerate(things) if thing.paint for colour in sorted(data.PAINTS)]
     for number, colour in rng.sample(pairs, 60):
-        listed.append({"prompt": f"a {colour} {things[number].name}, best quality, {rng.choice(('centered', 'minimal', 'sharp'))}", "thing": number, "colour": colour})
+        listed.append({"prompt": f"{'an' if colour == 'orange' else 'a'} {colour} {things[number].name}, best quality, {rng.choice(('centered', 'minimal', 'sharp'))}", "thing": number, "colour": colour})
     return listed
 
 
