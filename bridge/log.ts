@@ -49,6 +49,3 @@ export function createLogger({
     };
   return { error: at('error'), warn: at('warn'), info: at('info'), debug: at('debug') };
 }
-
-/** A logger that says nothing, for tests and for the one-picture command. */
-export const silentLogger: Logger = createLogger({ level: 'silent' });

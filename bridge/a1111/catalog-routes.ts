@@ -1,5 +1,6 @@
 import { Hono } from 'hono';
 import type { ModelListing } from '../../protocol/catalog.ts';
+import { LATENT_UPSCALE_MODES } from '../../protocol/generation.ts';
 import { SAMPLERS, type SamplerInfo, SCHEDULERS } from '../../protocol/samplers.ts';
 import type { SafetensorsSummary } from '../models/safetensors-summary.ts';
 import type { BridgeServices } from '../services.ts';
@@ -51,14 +52,7 @@ export async function listUpscalers(models: Pick<BridgeServices['models'], 'list
   return [...plain, ...found.map(({ name, filename }) => item(name, filename))];
 }
 
-const LATENT_MODES = [
-  'Latent',
-  'Latent (antialiased)',
-  'Latent (bicubic)',
-  'Latent (bicubic antialiased)',
-  'Latent (nearest)',
-  'Latent (nearest-exact)',
-].map((name) => ({ name }));
+const LATENT_MODES = LATENT_UPSCALE_MODES.map((name) => ({ name }));
 
 const NONE: readonly never[] = [];
 

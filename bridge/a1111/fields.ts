@@ -71,7 +71,7 @@ export const FIELDS: readonly FieldEntry[] = [
   works('override_settings_restore_afterwards', 'false: the overrides stay as options'),
   inert('refiner_checkpoint', 'the refiner is not available in this version', [null, 'None']),
   inert('refiner_switch_at', 'the refiner is not available in this version'),
-  inert('disable_extra_networks', 'LoRA tags are not applied in this version'),
+  inert('disable_extra_networks', 'LoRA tags always count'),
   inert('firstpass_image', 'the first pass is always made', [null, '']),
   inert('comments', 'for A1111’s own page'),
   works('enable_hr', 'a second pass at a larger size', 'txt2img'),

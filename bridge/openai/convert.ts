@@ -72,7 +72,10 @@ export function toGenerationParams(
   const quality = STEPS_OF_QUALITY.get(request.quality ?? '');
   const isEdit = 'image' in request;
   if (isEdit && request.mask !== null) {
-    throw new ApiError(501, 'Masks are not available in this version: leave the mask out.');
+    throw new ApiError(
+      501,
+      'Edits take no mask here: leave it out, or send picture and mask to /sdapi/v1/img2img.',
+    );
   }
   if (isEdit && request.image.length > 1)
     throw refuse('image', 'one picture can be edited at once');

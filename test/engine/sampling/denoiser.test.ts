@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import {
   guidanceWeights,
+  type ModelCall,
   sigmaCoefficients,
-  skipsUncond,
+  skipReason,
   timestepCoefficients,
+  type UncondSkipping,
 } from '../../../web/engine/sampling/denoiser.ts';
 import { createFloat32Math } from '../../../web/engine/sampling/float32-math.ts';
 import { createLcmSchedule } from '../../../web/engine/sampling/lcm-schedule.ts';
@@ -79,6 +81,8 @@ describe('guidance', () => {
 
   it('skips on odd calls below the sigma, on every call where told so, and early in the run', () => {
     const at = (call: number, level: number) => ({ call, totalCalls: 20, level });
+    const skipsUncond = (skipping: UncondSkipping, call: ModelCall) =>
+      skipReason(skipping, call) !== null;
     expect(skipsUncond({}, at(1, 0))).toBe(false);
     const below = { sMinUncond: 2 };
     expect([0, 1, 2, 3].map((call) => skipsUncond(below, at(call, 1.9)))).toEqual([

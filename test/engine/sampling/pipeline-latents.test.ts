@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { isFloatLabel } from '../../../protocol/infotext-values.ts';
 import { resolveSamplerAndScheduler } from '../../../protocol/sampler-names.ts';
 import { type SamplerName, samplerInfo } from '../../../protocol/samplers.ts';
 import {
@@ -12,7 +13,6 @@ import {
   timestepCoefficients,
 } from '../../../web/engine/sampling/denoiser.ts';
 import { createFloat32Math } from '../../../web/engine/sampling/float32-math.ts';
-import { FLOAT_INFOTEXT_KEYS } from '../../../web/engine/sampling/infotext-extras.ts';
 import { latentShape, latentSize, startLatents } from '../../../web/engine/sampling/latents.ts';
 import { createLcmSchedule } from '../../../web/engine/sampling/lcm-schedule.ts';
 import {
@@ -330,7 +330,7 @@ function samplingSettings(options: VectorOptions): VectorOptions {
 
 function infotextValue(key: string, value: string | number | boolean): string {
   if (typeof value === 'boolean') return value ? 'True' : 'False';
-  const isWholeFloat = typeof value === 'number' && FLOAT_INFOTEXT_KEYS.has(key);
+  const isWholeFloat = typeof value === 'number' && isFloatLabel(key);
   return isWholeFloat && Number.isInteger(value) ? `${value}.0` : String(value);
 }
 

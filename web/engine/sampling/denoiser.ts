@@ -140,11 +140,6 @@ export function skipReason(
   return isItsTurn && sMinUncond > 0 && level < sMinUncond ? 'below-sigma' : null;
 }
 
-/** Whether a call leaves the negative prompt out. */
-export function skipsUncond(skipping: UncondSkipping, call: ModelCall): boolean {
-  return skipReason(skipping, call) !== null;
-}
-
 /** What a run's infotext says once a call of it has skipped the negative prompt, in A1111's labels. */
 export function skippingInfotext(
   { sMinUncond = 0, isEveryCall = false, skipEarly = 0 }: UncondSkipping,
