@@ -15,6 +15,7 @@ cd "$work"
 [ -e icons.json ] || node "$tools/render.mjs"
 [ -e run/vae/config.json ] || python "$tools/vae.py" --data . --out run --minutes "$vae_minutes"
 [ -e run/latents.npz ] || python "$tools/latents.py" --data . --out run
+[ -e run/vae-decoder/config.json ] || python "$tools/vae.py" --data . --out run --minutes "$((vae_minutes / 2))" --decoder-only
 python "$tools/unet.py" --out run --tokenizer "$tokenizer" --minutes "$unet_minutes"
 python "$tools/export.py" --out run --tokenizer "$tokenizer" --to export
 python "$tools/evaluate.py" --model export --data . --sheet sheet.jpg --report report.json
