@@ -10,19 +10,10 @@ import type { GeneratedImage, GenerationProgress } from '../../web/shared/engine
 import type { EngineConfig } from '../../web/shared/worker-protocol.ts';
 import { singleFileBytes } from '../compiler/lib/single-file.ts';
 import { type NodeAccessOptions, nodeAccess } from '../fakes/engine-access.ts';
+import { ENGINE_CONFIG } from '../fakes/engine-config.ts';
 
 /** The whole engine with a real (tiny) checkpoint, the real compiler and the real runtime. */
 
-const CONFIG: EngineConfig = {
-  baseUrl: 'http://localhost/',
-  relay: null,
-  device: 'auto',
-  precision: 'auto',
-  checkpoint: null,
-  allocator: 'caching',
-  unloadIdleMinutes: null,
-  appVersion: '0.1.0',
-};
 const PARAMS: GenerationParams = {
   ...GENERATION_DEFAULTS,
   prompt: 'a cat',
@@ -39,7 +30,7 @@ afterEach(async () => {
 
 function start(options: NodeAccessOptions & { config?: Partial<EngineConfig> } = {}) {
   const access = nodeAccess(options);
-  const engine = createLocalEngine({ ...CONFIG, ...options.config }, access);
+  const engine = createLocalEngine({ ...ENGINE_CONFIG, ...options.config }, access);
   engines.push(engine);
   const statuses: EngineStatus[] = [];
   engine.onStatus((status) => statuses.push(status));

@@ -19,14 +19,12 @@ import type { EngineConfig } from '../../web/shared/worker-protocol.ts';
 import { fileSource } from '../compiler/lib/files.ts';
 import { MemorySink } from '../compiler/lib/runtime.ts';
 import { nodeAccess, nodeRuntime } from '../fakes/engine-access.ts';
+import { ENGINE_CONFIG } from '../fakes/engine-config.ts';
 
 /** The whole engine with a real (tiny) checkpoint and real LoRAs. */
 
 const MODELS = fileURLToPath(new URL('../fixtures/models/', import.meta.url));
-const CONFIG: EngineConfig = {
-  ...{ baseUrl: 'http://localhost/', relay: null, device: 'auto', precision: 'fp32' },
-  ...{ checkpoint: null, allocator: 'caching', unloadIdleMinutes: null, appVersion: '0.1.0' },
-};
+const CONFIG: EngineConfig = { ...ENGINE_CONFIG, precision: 'fp32' };
 const PARAMS: GenerationParams = {
   ...{ ...GENERATION_DEFAULTS, prompt: 'a cat', width: 64, height: 64, steps: 2, seed: 7 },
 };

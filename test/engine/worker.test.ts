@@ -1,24 +1,10 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { GENERATION_DEFAULTS } from '../../protocol/generation.ts';
-import type {
-  EngineConfig,
-  WorkerMessage,
-  WorkerRequest,
-} from '../../web/shared/worker-protocol.ts';
+import type { WorkerMessage, WorkerRequest } from '../../web/shared/worker-protocol.ts';
+import { ENGINE_CONFIG } from '../fakes/engine-config.ts';
 
 const createLocalEngine = vi.hoisted(() => vi.fn());
 vi.mock('../../web/engine/local-engine.ts', () => ({ createLocalEngine }));
-
-const CONFIG: EngineConfig = {
-  baseUrl: 'http://localhost/',
-  relay: null,
-  device: 'auto',
-  precision: 'auto',
-  checkpoint: null,
-  allocator: 'caching',
-  unloadIdleMinutes: null,
-  appVersion: '0.1.0',
-};
 
 /** The worker's entry, in a scope of its own that the test speaks to. */
 async function openWorker() {
@@ -57,7 +43,7 @@ describe('the engine worker', () => {
       throw new TypeError('a broken configuration');
     });
     const { said, tell } = await openWorker();
-    tell({ type: 'start', config: CONFIG });
+    tell({ type: 'start', config: ENGINE_CONFIG });
     await vi.waitFor(() => expect(said).toHaveLength(1));
     expect(said[0]).toEqual({
       type: 'start-failed',

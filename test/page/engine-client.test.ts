@@ -3,19 +3,11 @@ import { GenerationError } from '../../protocol/errors.ts';
 import { GENERATION_DEFAULTS } from '../../protocol/generation.ts';
 import { createEngineClient } from '../../web/page/engine-client.ts';
 import type { EngineConfig } from '../../web/shared/worker-protocol.ts';
+import { ENGINE_CONFIG } from '../fakes/engine-config.ts';
 import { fakeImage, fakeSummary, IDLE } from '../fakes/fake-engine.ts';
 import { FakeWorker } from '../fakes/fake-worker.ts';
 
-const CONFIG: EngineConfig = {
-  baseUrl: 'http://localhost:7860/',
-  relay: null,
-  device: 'auto',
-  precision: 'auto',
-  checkpoint: null,
-  allocator: 'caching',
-  unloadIdleMinutes: null,
-  appVersion: '0.1.0',
-};
+const CONFIG: EngineConfig = { ...ENGINE_CONFIG, baseUrl: 'http://localhost:7860/' };
 const RELAY = { url: 'ws://localhost:7860/easel/v1/relay', tokenUrl: 'http://localhost:7860/t' };
 
 function setUp(config: EngineConfig = CONFIG) {

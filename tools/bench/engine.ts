@@ -1,6 +1,9 @@
+import { cpSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Browser, BrowserContext, Page } from 'playwright';
 import type { GenerationSummary } from '../../protocol/job.ts';
-import { type RunningBridge, startBridge } from '../../test/e2e/support/bridge.ts';
+import { ROOT, type RunningBridge, startBridge } from '../../test/e2e/support/bridge.ts';
 import { launchBrowser } from '../../test/e2e/support/browser.ts';
 
 /** A running bridge with one tab attached to it. */
@@ -20,6 +23,17 @@ export interface BenchEngineOptions {
   readonly bridgeArgs?: readonly string[];
   /** Waits for a loaded checkpoint; without it the page is merely opened. */
   readonly isLoaded?: boolean;
+}
+
+/** A models folder of its own that holds the checkpoint `sd15-tiny`; the caller deletes it. */
+export function tinyModelsFolder(): string {
+  const models = mkdtempSync(join(tmpdir(), 'easel-bench-'));
+  cpSync(
+    join(ROOT, 'test/fixtures/models/sd15-tiny'),
+    join(models, 'Stable-diffusion', 'sd15-tiny'),
+    { recursive: true },
+  );
+  return models;
 }
 
 export async function openBenchEngine({

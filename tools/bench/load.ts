@@ -1,18 +1,10 @@
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { ROOT } from '../../test/e2e/support/bridge.ts';
-import { openBenchEngine } from './engine.ts';
+import { rmSync } from 'node:fs';
+import { openBenchEngine, tinyModelsFolder } from './engine.ts';
 import { atMost, type BenchRow, figure } from './row.ts';
 
 /** Selecting a checkpoint for the first time (read, hash, compile, store) against the second time. */
 export async function benchLoad(): Promise<BenchRow[]> {
-  const models = mkdtempSync(join(tmpdir(), 'easel-bench-'));
-  cpSync(
-    join(ROOT, 'test/fixtures/models/sd15-tiny'),
-    join(models, 'Stable-diffusion', 'sd15-tiny'),
-    { recursive: true },
-  );
+  const models = tinyModelsFolder();
   const engine = await openBenchEngine({
     device: 'wasm',
     bridgeArgs: ['--models-dir', models, '--ckpt', 'sd15-tiny'],

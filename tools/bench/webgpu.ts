@@ -1,8 +1,5 @@
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { ROOT } from '../../test/e2e/support/bridge.ts';
-import { openBenchEngine } from './engine.ts';
+import { rmSync } from 'node:fs';
+import { openBenchEngine, tinyModelsFolder } from './engine.ts';
 import { atMost, type BenchRow } from './row.ts';
 
 /**
@@ -10,12 +7,7 @@ import { atMost, type BenchRow } from './row.ts';
  * not depend on how fast the GPU is.
  */
 export async function benchWebgpu(): Promise<BenchRow[]> {
-  const models = mkdtempSync(join(tmpdir(), 'easel-bench-'));
-  cpSync(
-    join(ROOT, 'test/fixtures/models/sd15-tiny'),
-    join(models, 'Stable-diffusion', 'sd15-tiny'),
-    { recursive: true },
-  );
+  const models = tinyModelsFolder();
   const engine = await openBenchEngine({
     device: 'webgpu',
     precision: 'fp32',

@@ -1,5 +1,6 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import { firstFile } from '../init-picture.ts';
+import { useFileDrag } from './use-file-drag.ts';
 
 interface FileDropProps {
   readonly text: string;
@@ -9,40 +10,20 @@ interface FileDropProps {
 
 /** True while a file is dragged over the window; drops and pastes anywhere go to `onFile`. */
 function useFileIntake(onFile: (file: File) => void): boolean {
-  const [isOver, setOver] = useState(false);
-  const latest = useRef(onFile);
-  latest.current = onFile;
+  const take = (event: Event, data: DataTransfer | null) => {
+    const file = firstFile(data);
+    if (!file) return;
+    event.preventDefault();
+    onFile(file);
+  };
+  const latest = useRef(take);
+  latest.current = take;
   useEffect(() => {
-    const take = (event: Event, data: DataTransfer | null) => {
-      const file = firstFile(data);
-      if (!file) return;
-      event.preventDefault();
-      latest.current(file);
-    };
-    const onDragOver = (event: DragEvent) => {
-      if (event.dataTransfer?.types.includes('Files')) setOver(true);
-    };
-    // Without a related element the pointer has left the window.
-    const onDragLeave = (event: DragEvent) => {
-      if (event.relatedTarget === null) setOver(false);
-    };
-    const onDrop = (event: DragEvent) => {
-      setOver(false);
-      take(event, event.dataTransfer);
-    };
-    const onPaste = (event: ClipboardEvent) => take(event, event.clipboardData);
-    addEventListener('dragover', onDragOver);
-    addEventListener('dragleave', onDragLeave);
-    addEventListener('drop', onDrop);
+    const onPaste = (event: ClipboardEvent) => latest.current(event, event.clipboardData);
     addEventListener('paste', onPaste);
-    return () => {
-      removeEventListener('dragover', onDragOver);
-      removeEventListener('dragleave', onDragLeave);
-      removeEventListener('drop', onDrop);
-      removeEventListener('paste', onPaste);
-    };
+    return () => removeEventListener('paste', onPaste);
   }, []);
-  return isOver;
+  return useFileDrag((event) => take(event, event.dataTransfer));
 }
 
 /** Takes a file that is dropped or pasted anywhere in the window, or chosen with the button. */

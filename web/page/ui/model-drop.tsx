@@ -1,40 +1,21 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import { addModelFiles, chosenFiles, droppedFiles } from '../model-files.ts';
 import { t } from '../strings/strings.ts';
 import { useApp } from './context.ts';
 import { ProblemNote } from './problem-note.tsx';
+import { useFileDrag } from './use-file-drag.ts';
 
 /** Takes checkpoints that are dropped anywhere in the window, or chosen as files or as a folder. */
 export function ModelDrop() {
   const app = useApp();
   const { isReading, problem } = app.state.modelFiles;
-  const [isOver, setOver] = useState(false);
+  const isOver = useFileDrag((event) => {
+    if (!event.dataTransfer?.types.includes('Files')) return;
+    event.preventDefault();
+    void addModelFiles(app, droppedFiles(event.dataTransfer));
+  });
   const files = useRef<HTMLInputElement>(null);
   const folder = useRef<HTMLInputElement>(null);
-
-  useEffect(() => {
-    const onDragOver = (event: DragEvent) => {
-      if (event.dataTransfer?.types.includes('Files')) setOver(true);
-    };
-    // Without a related element the pointer has left the window.
-    const onDragLeave = (event: DragEvent) => {
-      if (event.relatedTarget === null) setOver(false);
-    };
-    const onDrop = (event: DragEvent) => {
-      setOver(false);
-      if (!event.dataTransfer?.types.includes('Files')) return;
-      event.preventDefault();
-      void addModelFiles(app, droppedFiles(event.dataTransfer));
-    };
-    addEventListener('dragover', onDragOver);
-    addEventListener('dragleave', onDragLeave);
-    addEventListener('drop', onDrop);
-    return () => {
-      removeEventListener('dragover', onDragOver);
-      removeEventListener('dragleave', onDragLeave);
-      removeEventListener('drop', onDrop);
-    };
-  }, [app]);
 
   useEffect(() => {
     // A property alone: the attribute is missing in the element's type.
