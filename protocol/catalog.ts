@@ -2,7 +2,6 @@ import { z } from 'zod';
 
 /** Where a model's files come from: the page's own folder, the bridge's models folder, or the tab's store. */
 export const modelSourceKind = z.enum(['embedded', 'bridge', 'browser']);
-export type ModelSourceKind = z.infer<typeof modelSourceKind>;
 
 /** One loadable Stable Diffusion model. */
 export const checkpointInfo = z.object({
@@ -35,7 +34,6 @@ export const modelFile = z.object({
   path: z.string().min(1).max(1000),
   sizeBytes: z.int().min(0),
 });
-export type ModelFile = z.infer<typeof modelFile>;
 
 /** A model's files: `GET /easel/v1/models` on the bridge, `models/index.json` on a static host. */
 export const modelListing = z.object({

@@ -3,7 +3,6 @@ import { serializedError } from './errors.ts';
 
 /** A job's id: letters, digits and dashes, made by whoever accepts the job. */
 export const jobId = z.string().regex(/^[A-Za-z0-9-]{1,64}$/);
-export type JobId = z.infer<typeof jobId>;
 
 /** What the engine is doing for a job, in the order in which it happens. */
 export const JOB_STAGES = [
@@ -29,7 +28,6 @@ export const generationTimings = z.object({
   uploads: z.int().min(0).default(0),
   uploadedBytes: z.int().min(0).default(0),
 });
-export type GenerationTimings = z.infer<typeof generationTimings>;
 
 /** What is known of a whole job once its pictures are made; becomes `info` of the A1111 reply. */
 export const generationSummary = z.object({
@@ -79,7 +77,6 @@ export const jobPreview = z.object({
   /** Base64 of a small JPEG or PNG. */
   data: z.string(),
 });
-export type JobPreview = z.infer<typeof jobPreview>;
 
 export const jobImage = z.object({
   type: z.literal('job-image'),

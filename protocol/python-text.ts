@@ -14,7 +14,7 @@ const PYTHON_FLOAT =
   /^[+-]?(?:\d+(?:_\d+)*\.?(?:\d+(?:_\d+)*)?|\.\d+(?:_\d+)*)(?:e[+-]?\d+(?:_\d+)*)?$/i;
 const PYTHON_NAMED_FLOAT = /^([+-]?)(?:(inf|infinity)|nan)$/i;
 
-export function isSpace(character: string | undefined): boolean {
+function isSpace(character: string | undefined): boolean {
   return character !== undefined && SPACE_CHARACTER.test(character);
 }
 

@@ -13,7 +13,7 @@ import {
 } from './samplers.ts';
 
 /** What A1111 runs where it does not know a sampler: the first of its list. */
-export const FALLBACK_SAMPLER: SamplerName = 'DPM++ 2M';
+const FALLBACK_SAMPLER: SamplerName = 'DPM++ 2M';
 
 export interface ResolvedSampler {
   readonly sampler: SamplerName;

@@ -1,7 +1,7 @@
 import type { Context } from 'hono';
 
 /** Header by which a client asks for white space while it waits: seconds between two bytes. */
-export const KEEP_ALIVE_HEADER = 'x-easel-keep-alive';
+const KEEP_ALIVE_HEADER = 'x-easel-keep-alive';
 
 /** Seconds that the header asks for, 1 to 300; null where it is absent or unreadable. */
 export function keepAliveSeconds(c: Context): number | null {

@@ -57,7 +57,7 @@ function readLike(entry: OptionEntry, value: unknown): unknown {
 }
 
 /** A value for one option, in the option's type and range; throws a 422 naming the key and what it takes. */
-export function coerceOption(entry: OptionEntry, value: unknown): unknown {
+function coerceOption(entry: OptionEntry, value: unknown): unknown {
   const read = readLike(entry, value);
   const { key, choices, min, max } = entry;
   if (read === undefined) {

@@ -36,7 +36,7 @@ function sharedBeginning(a: string, b: string): number {
 }
 
 /** The known spelling nearest to an unknown one. */
-export function nearestFlag(name: string): string {
+function nearestFlag(name: string): string {
   let best = 'help';
   let bestDistance = Number.POSITIVE_INFINITY;
   for (const known of BY_NAME.keys()) {

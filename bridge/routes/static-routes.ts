@@ -7,7 +7,7 @@ import { serveFile } from './serve-file.ts';
  * The path of a file below the page's folder that a URL path names, or null for anything that is not
  * plainly a path downwards: dots, backslashes, NUL, drive letters, empty segments, what decodes to them.
  */
-export function pagePath(pathname: string): string | null {
+function pagePath(pathname: string): string | null {
   const segments: string[] = [];
   for (const raw of pathname.split('/').slice(1)) {
     let segment: string;

@@ -37,7 +37,7 @@ export function extraInfotextParams(
 }
 
 /** The strength that an infotext names: of img2img, or of a second pass. */
-export function denoisingStrengthOf(params: GenerationParams): number | null {
+function denoisingStrengthOf(params: GenerationParams): number | null {
   if (params.mode === 'img2img') return params.denoisingStrength;
   return params.hires?.denoisingStrength ?? null;
 }

@@ -26,7 +26,6 @@ const openJob = z.object({
   state: z.enum(['waiting', 'running', 'finished', 'failed']),
   error: serializedError.nullable(),
 });
-export type OpenJob = z.infer<typeof openJob>;
 
 /** `GET /easel/v1/jobs`: waiting and running jobs, oldest first. */
 export const openJobs = z.object({ jobs: z.array(openJob) });

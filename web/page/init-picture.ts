@@ -16,7 +16,7 @@ export const MAX_PICTURE_BYTES = 64 * 1024 * 1024;
 /** Reads the size of a picture; rejects where it is none. The browser's decoder, or a test's. */
 export type MeasurePicture = (file: Blob) => Promise<{ width: number; height: number }>;
 
-export const measurePicture: MeasurePicture = async (file) => {
+const measurePicture: MeasurePicture = async (file) => {
   const bitmap = await createImageBitmap(file);
   const { width, height } = bitmap;
   bitmap.close();

@@ -6,7 +6,7 @@ import { type BridgeApi, type JobRecord, jobRecord } from './bridge-api.ts';
 import { randomId } from './random-id.ts';
 
 /** A job's parameters in A1111's words. The pictures come by their own addresses, not in the reply. */
-export function toA1111Request(params: GenerationParams): Record<string, unknown> {
+function toA1111Request(params: GenerationParams): Record<string, unknown> {
   const isImg2img = params.mode === 'img2img';
   return {
     prompt: params.prompt,

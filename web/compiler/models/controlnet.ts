@@ -15,7 +15,7 @@ export type ControlnetConfig = {
 };
 
 /** Pixels of the control picture per latent. */
-export function hintFactor({ hintFeatures }: ControlnetConfig): number {
+function hintFactor({ hintFeatures }: ControlnetConfig): number {
   return 2 ** (hintFeatures.length - 1);
 }
 

@@ -25,7 +25,7 @@ const IMAGE_CHANNELS = 3;
 /** Latents beyond this are pressed together before they are decoded. */
 const LATENT_MAGNITUDE = 3;
 
-export const TAESD_FACTOR = 2 ** (ENCODER_BLOCKS.length - 1);
+const TAESD_FACTOR = 2 ** (ENCODER_BLOCKS.length - 1);
 
 /** `sample` [b, 3, H, W] in −1..1 → `latents` [b, c, h, w] on the sampler's scale. */
 export function buildTaesdEncoder(

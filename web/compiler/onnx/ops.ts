@@ -52,7 +52,7 @@ export function scalar(g: GraphBuilder, like: Pick<Value, 'dtype'>, value: numbe
   return floats(g, like, [], [value]);
 }
 
-export function int64s(g: GraphBuilder, values: readonly number[]): Value {
+function int64s(g: GraphBuilder, values: readonly number[]): Value {
   return g.constant('int64', [values.length], BigInt64Array.from(values, BigInt));
 }
 

@@ -20,12 +20,12 @@ export type Prediction = 'epsilon' | 'v_prediction' | 'lcm';
 export type CoefficientsAt = (level: number) => ModelCoefficients;
 
 /** Denoised latents from a UNet that predicts epsilon: x - sigma * eps (k-diffusion's `CompVisDenoiser`). */
-export function epsilonCoefficients(sigma: number): Omit<ModelCoefficients, 'timestep'> {
+function epsilonCoefficients(sigma: number): Omit<ModelCoefficients, 'timestep'> {
   return { inputScale: 1 / Math.sqrt(sigma ** 2 + 1), skip: 1, output: -sigma };
 }
 
 /** Denoised latents from a UNet that predicts v (Salimans and Ho, arXiv:2202.00512, appendix D, over sigmas). */
-export function vPredictionCoefficients(sigma: number): Omit<ModelCoefficients, 'timestep'> {
+function vPredictionCoefficients(sigma: number): Omit<ModelCoefficients, 'timestep'> {
   const variance = sigma ** 2 + 1;
   return {
     inputScale: 1 / Math.sqrt(variance),
@@ -39,10 +39,7 @@ const LCM_SIGMA_DATA = 0.5;
 const LCM_TIMESTEP_SCALING = 10;
 
 /** Denoised latents from a latent consistency model: c_skip * x + c_out * (x - sigma * eps). */
-export function lcmCoefficients(
-  sigma: number,
-  timestep: number,
-): Omit<ModelCoefficients, 'timestep'> {
+function lcmCoefficients(sigma: number, timestep: number): Omit<ModelCoefficients, 'timestep'> {
   const scaled = timestep * LCM_TIMESTEP_SCALING;
   const norm = scaled ** 2 + LCM_SIGMA_DATA ** 2;
   const skip = LCM_SIGMA_DATA ** 2 / norm;

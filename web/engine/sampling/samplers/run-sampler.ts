@@ -88,7 +88,7 @@ export interface TimestepRunOptions {
   readonly isImg2img?: boolean;
 }
 
-export const UNI_PC_DEFAULTS: UniPcOptions = {
+const UNI_PC_DEFAULTS: UniPcOptions = {
   variant: 'bh1',
   skipType: 'time_uniform',
   order: 3,

@@ -36,7 +36,7 @@ export interface SchedulerSettings {
   readonly betaDistBeta: number;
 }
 
-export const SCHEDULER_DEFAULTS: SchedulerSettings = {
+const SCHEDULER_DEFAULTS: SchedulerSettings = {
   sigmaMin: 0,
   sigmaMax: 0,
   rho: 0,
@@ -53,7 +53,7 @@ export interface ComputedSigmas {
 }
 
 /** The schedule that a sampler's `automatic` stands for. */
-export function resolveScheduler(sampler: SamplerName, scheduler: SchedulerName): SchedulerName {
+function resolveScheduler(sampler: SamplerName, scheduler: SchedulerName): SchedulerName {
   return scheduler === 'automatic'
     ? (samplerInfo(sampler).defaultScheduler ?? 'automatic')
     : scheduler;
