@@ -138,9 +138,9 @@ export const en = {
     copyFailed: 'Select the address and copy it',
     steps: [
       'In KoboldAI Lite open Settings, then Media.',
-      'Choose “Local A1111” as the image generator.',
-      'Press the cog beside it and enter the address above.',
-      'Pick a checkpoint in the list, and press “Add Img” in a story.',
+      'Set Image Backend to “KCPP / Forge / A1111”.',
+      'Press Set URL and enter the address above, unless it is there already.',
+      'Pick a model and press OK. In a story, Add File and then Generate Image makes a picture.',
     ],
     keepOpen: 'Keep this tab open: it is the engine. It may lie in the background.',
     noBridgeTitle: 'No bridge here',
