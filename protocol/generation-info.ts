@@ -34,6 +34,8 @@ export interface GenerationInfo {
   readonly clipSkip: number;
   readonly isUsingInpaintingConditioning: boolean;
   readonly version: string;
+  /** Easel's own: a picture that was to be saved could not be; told by `saved: false`. */
+  readonly isUnsaved?: boolean;
 }
 
 /**
@@ -78,6 +80,7 @@ export function formatGenerationInfo(info: GenerationInfo): string {
     ['clip_skip', json(info.clipSkip)],
     ['is_using_inpainting_conditioning', json(info.isUsingInpaintingConditioning)],
     ['version', json(info.version)],
+    ...(info.isUnsaved ? [['saved', 'false'] as [string, string]] : []),
   ];
   return jsonObject(fields);
 }

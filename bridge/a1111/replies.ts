@@ -1,4 +1,6 @@
 import type { GenerationParams } from '../../protocol/generation.ts';
+import { formatGenerationInfo } from '../../protocol/generation-info.ts';
+import type { InfotextInput } from '../../protocol/infotext-values.ts';
 import { samplerInfo, schedulerLabel } from '../../protocol/samplers.ts';
 import { EASEL_VERSION } from '../../protocol/version.ts';
 import type { JobResult, JobView, QueueView } from '../services.ts';
@@ -48,12 +50,15 @@ function planSeeds({ seed, subseed, subseedStrength, batchSize, batchCount }: Ge
 const NOTES_KEY = 'Easel notes';
 
 /** What A1111 adds while it samples, then what the engine tells, then what was substituted. */
-function extraParams(params: GenerationParams, { summary }: JobResult): Record<string, unknown> {
+function extraParams(
+  params: GenerationParams,
+  { summary }: JobResult,
+): Record<string, InfotextInput> {
   const scheduler =
     params.scheduler === 'automatic'
       ? samplerInfo(params.sampler).defaultScheduler
       : params.scheduler;
-  const extra: Record<string, unknown> = {
+  const extra: Record<string, InfotextInput> = {
     ...(params.mode === 'img2img' ? { 'Denoising strength': params.denoisingStrength } : {}),
     ...(params.hires ? { 'Denoising strength': params.hires.denoisingStrength } : {}),
     ...(scheduler === null ? {} : { 'Schedule type': schedulerLabel(scheduler) }),
@@ -63,61 +68,56 @@ function extraParams(params: GenerationParams, { summary }: JobResult): Record<s
   return extra;
 }
 
-/** A1111's `info`, its keys in A1111's order. */
+/** A1111's `info`. */
 function describeJob(
   request: Txt2imgRequest | Img2imgRequest,
   params: GenerationParams,
   result: JobResult,
   { timestamp, isSaving }: ReplyContext,
-): Record<string, unknown> {
+): string {
   const { summary, images, savedAs = [] } = result;
   const hasUnsaved = isSaving && savedAs.includes(null);
   const plan = planSeeds(params);
   const count = plan.seeds.length;
-  const first = images[0];
   const prompts = Array.from({ length: count }, (_, i) => images[i]?.prompt ?? params.prompt);
-  const negatives = Array.from(
+  const negativePrompts = Array.from(
     { length: count },
     (_, i) => images[i]?.negativePrompt ?? params.negativePrompt,
   );
-  return {
-    prompt: first?.prompt ?? params.prompt,
-    all_prompts: prompts,
-    negative_prompt: first?.negativePrompt ?? params.negativePrompt,
-    all_negative_prompts: negatives,
-    seed: params.seed,
-    all_seeds: plan.seeds,
-    subseed: params.subseed,
-    all_subseeds: plan.subseeds,
-    subseed_strength: params.subseedStrength,
+  return formatGenerationInfo({
+    prompts,
+    negativePrompts,
+    seeds: plan.seeds,
+    subseeds: plan.subseeds,
+    subseedStrength: params.subseedStrength,
     width: params.width,
     height: params.height,
-    sampler_name: params.sampler,
-    cfg_scale: params.guidanceScale,
+    sampler: params.sampler,
+    guidanceScale: params.guidanceScale,
     steps: params.steps,
-    batch_size: params.batchSize,
-    restore_faces: false,
-    face_restoration_model: null,
-    sd_model_name: summary.checkpoint,
-    sd_model_hash: summary.checkpointHash,
-    sd_vae_name: summary.vae?.name ?? null,
-    sd_vae_hash: summary.vae?.hash ?? null,
-    seed_resize_from_w: request.seed_resize_from_w,
-    seed_resize_from_h: request.seed_resize_from_h,
-    denoising_strength:
+    batchSize: params.batchSize,
+    restoreFaces: false,
+    faceRestorationModel: null,
+    model: summary.checkpoint,
+    modelHash: summary.checkpointHash,
+    vae: summary.vae?.name ?? null,
+    vaeHash: summary.vae?.hash ?? null,
+    seedResizeFromWidth: request.seed_resize_from_w,
+    seedResizeFromHeight: request.seed_resize_from_h,
+    denoisingStrength:
       params.mode === 'img2img'
         ? params.denoisingStrength
         : (params.hires?.denoisingStrength ?? null),
-    extra_generation_params: extraParams(params, result),
-    index_of_first_image: 0,
+    extraParams: extraParams(params, result),
+    indexOfFirstImage: 0,
     infotexts: images.map((image) => image.infotext),
     styles: request.styles ?? [],
-    job_timestamp: jobTimestamp(timestamp),
-    clip_skip: summary.clipSkip,
-    is_using_inpainting_conditioning: false,
+    jobTimestamp: jobTimestamp(timestamp),
+    clipSkip: summary.clipSkip,
+    isUsingInpaintingConditioning: false,
     version: `Easel ${EASEL_VERSION}`,
-    ...(hasUnsaved ? { saved: false } : {}),
-  };
+    isUnsaved: hasUnsaved,
+  });
 }
 
 /** What a reply tells beside the job. */
@@ -138,7 +138,7 @@ export function toImagesResponse(
   return {
     images: request.send_images ? result.images.map((image) => image.data) : [],
     parameters: echo(request),
-    info: JSON.stringify(describeJob(request, params, result, context)),
+    info: describeJob(request, params, result, context),
   };
 }
 
