@@ -57,6 +57,12 @@ describe('the reply of txt2img', () => {
     expect(info.job_timestamp).toMatch(/^\d{14}$/);
   });
 
+  it('writes info as Python does: floats with a point, all beyond ASCII escaped', async () => {
+    const { reply } = await createServer().generate({ prompt: 'ein Äpfelchen', seed: 7 });
+    expect(reply.info).toContain('"prompt": "ein \\u00c4pfelchen", "all_prompts": [');
+    expect(reply.info).toContain('"cfg_scale": 7.0, "steps": 50');
+  });
+
   it('counts seeds up over batch_size times n_iter and never puts a grid first', async () => {
     const request = { seed: 100, batch_size: 2, n_iter: 2, save_images: true };
     const { reply, info } = await createServer().generate(request);
