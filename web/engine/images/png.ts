@@ -64,18 +64,15 @@ function applyFilter(filter: number, row: Uint8Array, above: Uint8Array, out: Ui
   return sum;
 }
 
-/** The filters None, Sub, Up, Average and Paeth (§9). */
+/** The filters None, Sub, Up, Average and Paeth (§9). Called once a byte and filter: it allocates nothing. */
 function predict(filter: number, left: number, up: number, upLeft: number): number {
   if (filter === 0) return 0;
   if (filter === 1) return left;
   if (filter === 2) return up;
   if (filter === 3) return (left + up) >> 1;
-  const base = left + up - upLeft;
-  const [toLeft, toUp, toUpLeft] = [
-    Math.abs(base - left),
-    Math.abs(base - up),
-    Math.abs(base - upLeft),
-  ];
+  const toLeft = Math.abs(up - upLeft);
+  const toUp = Math.abs(left - upLeft);
+  const toUpLeft = Math.abs(left + up - 2 * upLeft);
   if (toLeft <= toUp && toLeft <= toUpLeft) return left;
   return toUp <= toUpLeft ? up : upLeft;
 }
