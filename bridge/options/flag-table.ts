@@ -155,7 +155,7 @@ export const FLAGS = [
     kind: 'value',
     value: 'DIR',
     group: 'Models',
-    help: 'Stable-diffusion/, Lora/, VAE/, embeddings/, ESRGAN/, ControlNet/, VAE-approx/',
+    help: 'Stable-diffusion/, Lora/, VAE/, embeddings/, ESRGAN/',
     shown: 'models/ in the data folder',
   },
   {

@@ -170,7 +170,7 @@ describe('detectModel', () => {
     await expect(openCheckpoint({ name: 'control', files: [file] })).rejects.toMatchObject({
       code: 'unsupported',
       message:
-        'control.safetensors: is a ControlNet, no checkpoint. Put it into the ControlNet folder.',
+        'control.safetensors: is a ControlNet, no checkpoint. This version of Easel has no use for it yet.',
     });
   });
 

@@ -158,17 +158,25 @@ describe('HTTP request to pixels on wasm, through the real bridge, tab and embed
     const pending = bridge.post('/sdapi/v1/txt2img', { prompt: PROMPT, steps: 150, seed: 1 });
     const seen: number[] = [];
     let job = '';
-    for (let i = 0; i < 300 && seen.filter((value) => value > 0.02).length < 2; i++) {
+    let preview: string | null = null;
+    for (let i = 0; i < 600 && preview === null; i++) {
       const progress = await bridge.get<{
         progress: number;
+        current_image: string | null;
         eta_relative: number;
         state: { job: string; job_count: number; sampling_steps: number; sampling_step: number };
       }>('/sdapi/v1/progress');
       seen.push(progress.progress);
-      if (progress.state.job) job = progress.state.job;
+      if (progress.state.job) {
+        job = progress.state.job;
+        preview = progress.current_image;
+      }
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
     expect(job).toBe('scripts_txt2img');
+    expect(seen.filter((value) => value > 0.02).length).toBeGreaterThan(1);
+    const small = decodePng(bytesOf(preview ?? ''));
+    expect([small.width, small.height]).toEqual([256, 256]);
     const interrupted = await bridge.post('/sdapi/v1/interrupt', {});
     expect(await interrupted.json()).toEqual({});
     const response = await pending;

@@ -43,6 +43,19 @@ const STEP_3 = {
 } as const;
 
 describe('startGeneration', () => {
+  it('asks for previews only where they are shown', () => {
+    const { engine, state, context } = setUp();
+    void startGeneration(context);
+    expect(engine.lastJob.params.previewEverySteps).toBe(5);
+    engine.lastJob.resolve(fakeSummary());
+    const hidden = setUp();
+    hidden.state.showsPreview.value = false;
+    void startGeneration(hidden.context);
+    expect(hidden.engine.lastJob.params.previewEverySteps).toBe(0);
+    hidden.engine.lastJob.resolve(fakeSummary());
+    expect(state.problem.value).toBeNull();
+  });
+
   it('runs the form as a job and shows progress, preview, picture and summary', async () => {
     const { engine, state, context } = setUp();
     setFields(state, { prompt: 'a red apple' });

@@ -68,6 +68,9 @@ function addPicture(context: ActionContext, image: GeneratedImage, params: Gener
   void keepPicture(state.gallery, context.galleryStore, picture, context.makeThumb);
 }
 
+/** A1111 shows one every 10 steps; a picture that one sits and watches may come up twice as often. */
+const PREVIEW_EVERY_STEPS = 5;
+
 /** Runs the job that the form describes, unless one runs already or a field is wrong. */
 export async function startGeneration(context: ActionContext): Promise<void> {
   const { state, engine } = context;
@@ -80,7 +83,8 @@ export async function startGeneration(context: ActionContext): Promise<void> {
     state.fieldProblems.value = result.problems;
     return;
   }
-  const { params } = result;
+  const previewEverySteps = state.showsPreview.value ? PREVIEW_EVERY_STEPS : 0;
+  const params = { ...result.params, previewEverySteps };
   const abort = new AbortController();
   resetStage(state);
   state.job.value = { params, abort, isStopping: false };
