@@ -47,3 +47,12 @@ export const engineStatus = z.object({
   message: z.string().max(1000).nullable(),
 });
 export type EngineStatus = z.infer<typeof engineStatus>;
+
+/** What a status says beside its state while nothing is known of an engine. */
+export const NOTHING_KNOWN: Readonly<Omit<EngineStatus, 'state'>> = {
+  device: null,
+  checkpoint: null,
+  precision: null,
+  activity: null,
+  message: null,
+};

@@ -11,7 +11,6 @@ import {
   parseTabMessage,
   type TabMessage,
 } from '../../protocol/relay.ts';
-import { createWatched } from '../../web/engine/listeners.ts';
 import type { LocalEngine } from '../../web/engine/local-engine.ts';
 import { connectRelay, type RelaySocket } from '../../web/engine/relay-client.ts';
 import type {
@@ -20,6 +19,7 @@ import type {
   GenerationProgress,
   RelayStatus,
 } from '../../web/shared/engine.ts';
+import { createWatched } from '../../web/shared/watched.ts';
 
 const SUMMARY: GenerationSummary = {
   interrupted: false,

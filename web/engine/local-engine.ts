@@ -1,14 +1,15 @@
 import type { Catalog, ModelListing } from '../../protocol/catalog.ts';
-import type { EngineActivity, EngineStatus } from '../../protocol/device.ts';
+import { type EngineActivity, type EngineStatus, NOTHING_KNOWN } from '../../protocol/device.ts';
 import { GenerationError } from '../../protocol/errors.ts';
 import { openLora } from '../compiler/lora/lora-file.ts';
 import type { Engine, GenerationProgress } from '../shared/engine.ts';
+import { createWatched } from '../shared/watched.ts';
 import type { EngineConfig } from '../shared/worker-protocol.ts';
 import { browserAccess, type EngineAccess } from './browser-access.ts';
 import { createCheckpointKeeper } from './checkpoint-keeper.ts';
 import { createEngineDevice } from './engine-device.ts';
 import { createIdleTimer } from './idle-timer.ts';
-import { createSerialQueue, createWatched, type SerialQueue } from './listeners.ts';
+import { createSerialQueue, type SerialQueue } from './listeners.ts';
 import { checkpointSha256 } from './models/cache-key.ts';
 import { loadEmbeddings } from './models/embedding-loader.ts';
 import { chooseLoras } from './models/lora-choice.ts';
@@ -30,14 +31,7 @@ export interface LocalEngine extends Omit<Engine, 'onRelayStatus'> {
 /** What is loaded for no job in particular. */
 const NO_JOB = { vae: null, prompt: '', negativePrompt: '', hires: null } as const;
 
-const IDLE: EngineStatus = {
-  state: 'idle',
-  device: null,
-  checkpoint: null,
-  precision: null,
-  activity: null,
-  message: null,
-};
+const IDLE: EngineStatus = { state: 'idle', ...NOTHING_KNOWN };
 
 export function createLocalEngine(
   config: EngineConfig,
@@ -89,12 +83,18 @@ export function createLocalEngine(
     },
   });
 
+  /** Gives back all that models hold of the device. */
+  async function releaseMemory(): Promise<void> {
+    await upscalers.release();
+    await keeper.unload();
+  }
+
   /** Gives the device back after idle minutes. Not through `inTurn`: this is no use of the engine. */
   async function unloadIdle(): Promise<void> {
     await queue(async () => {
       const leaving = keeper.current;
+      await releaseMemory();
       if (!leaving) return;
-      await keeper.unload();
       const minutes = config.unloadIdleMinutes === 1 ? 'minute' : 'minutes';
       update({
         ...loadedFacts(),
@@ -240,8 +240,7 @@ export function createLocalEngine(
     loadCheckpoint: (name, { signal } = {}) => inTurn(() => warmUp(name, signal), signal),
     unloadCheckpoint: () =>
       inTurn(async () => {
-        await upscalers.release();
-        await keeper.unload();
+        await releaseMemory();
         update(loadedFacts());
       }),
     async addFiles(files) {

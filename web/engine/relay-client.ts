@@ -9,8 +9,8 @@ import {
   type TabMessage,
 } from '../../protocol/relay.ts';
 import type { RelayStatus } from '../shared/engine.ts';
+import { createWatched, type Watched } from '../shared/watched.ts';
 import type { EngineConfig } from '../shared/worker-protocol.ts';
-import { createWatched } from './listeners.ts';
 import type { LocalEngine } from './local-engine.ts';
 import { createRelayJobs } from './relay-jobs.ts';
 
@@ -119,7 +119,7 @@ export function connectRelay(options: RelayOptions): RelayClient {
 interface ConnectionOptions extends RelayOptions {
   readonly relay: NonNullable<EngineConfig['relay']>;
   readonly environment: RelayEnvironment;
-  readonly status: ReturnType<typeof createWatched<RelayStatus>>;
+  readonly status: Watched<RelayStatus>;
   readonly ended: AbortController;
 }
 

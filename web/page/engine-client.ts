@@ -1,5 +1,5 @@
 import type { Catalog } from '../../protocol/catalog.ts';
-import type { EngineStatus } from '../../protocol/device.ts';
+import { type EngineStatus, NOTHING_KNOWN } from '../../protocol/device.ts';
 import { GenerationError, parseError } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary } from '../../protocol/job.ts';
@@ -11,13 +11,13 @@ import type {
   RelayStatus,
   StorageInfo,
 } from '../shared/engine.ts';
+import { createWatched, type Watched } from '../shared/watched.ts';
 import type {
   EngineConfig,
   WorkerMessage,
   WorkerReply,
   WorkerRequest,
 } from '../shared/worker-protocol.ts';
-import { Broadcast } from './broadcast.ts';
 
 /** The part of `Worker` that the client needs; tests hand in a fake. */
 export interface WorkerLike {
@@ -50,14 +50,7 @@ const MAX_RESTART_DELAY_MS = 60_000;
 const STABLE_MS = 60_000;
 const CLOSE_GRACE_MS = 250;
 
-const STARTING: EngineStatus = {
-  state: 'loading',
-  device: null,
-  checkpoint: null,
-  precision: null,
-  activity: null,
-  message: null,
-};
+const STARTING: EngineStatus = { state: 'loading', ...NOTHING_KNOWN };
 
 function createEngineWorker(): WorkerLike {
   return new Worker(new URL('../engine/worker.ts', import.meta.url), {
@@ -77,9 +70,9 @@ function abortError(): DOMException {
 class EngineClient implements Engine {
   readonly #config: EngineConfig;
   readonly #options: Required<EngineClientOptions>;
-  readonly #status = new Broadcast<EngineStatus>(STARTING);
-  readonly #relay: Broadcast<RelayStatus>;
-  readonly #catalog = new Broadcast<Catalog>({ checkpoints: [] });
+  readonly #status = createWatched<EngineStatus>(STARTING);
+  readonly #relay: Watched<RelayStatus>;
+  readonly #catalog = createWatched<Catalog>({ checkpoints: [] });
   readonly #pending = new Map<number, Pending>();
   #worker: WorkerLike | null = null;
   #startedAt = 0;
@@ -93,7 +86,7 @@ class EngineClient implements Engine {
     this.#config = config;
     this.#options = options;
     this.#restartDelayMs = options.restartDelayMs;
-    this.#relay = new Broadcast<RelayStatus>({
+    this.#relay = createWatched<RelayStatus>({
       state: config.relay ? 'connecting' : 'off',
       message: '',
     });
@@ -101,15 +94,15 @@ class EngineClient implements Engine {
   }
 
   onStatus(listener: (status: EngineStatus) => void): () => void {
-    return this.#status.subscribe(listener);
+    return this.#status.watch(listener);
   }
 
   onRelayStatus(listener: (status: RelayStatus) => void): () => void {
-    return this.#relay.subscribe(listener);
+    return this.#relay.watch(listener);
   }
 
   onCatalog(listener: (catalog: Catalog) => void): () => void {
-    return this.#catalog.subscribe(listener);
+    return this.#catalog.watch(listener);
   }
 
   async loadCheckpoint(name: string, options: { signal?: AbortSignal } = {}): Promise<void> {
@@ -194,7 +187,7 @@ class EngineClient implements Engine {
     }
     this.#worker = worker;
     this.#startedAt = Date.now();
-    this.#status.emit({ ...STARTING });
+    this.#status.set({ ...STARTING });
     // A worker that was given up may still have events under way: they are no longer ours.
     const ifCurrent = (handle: () => void) => {
       if (this.#worker === worker) handle();
@@ -261,13 +254,13 @@ class EngineClient implements Engine {
         this.#fail('internal', `The engine could not be started (${message.error.message}).`);
         break;
       case 'status':
-        this.#status.emit(message.status);
+        this.#status.set(message.status);
         break;
       case 'relay-status':
-        this.#relay.emit(message.status);
+        this.#relay.set(message.status);
         break;
       case 'catalog':
-        this.#catalog.emit(message.catalog);
+        this.#catalog.set(message.catalog);
         break;
       case 'progress':
         this.#pending.get(message.id)?.options.onProgress?.(message.progress);
@@ -316,9 +309,9 @@ class EngineClient implements Engine {
     this.#worker = null;
     worker?.terminate();
     this.#clearTimers();
-    this.#status.emit({ ...STARTING, state: 'blocked', message });
+    this.#status.set({ ...STARTING, state: 'blocked', message });
     if (this.#config.relay) {
-      this.#relay.emit({ state: 'connecting', message: 'The engine restarts.' });
+      this.#relay.set({ state: 'connecting', message: 'The engine restarts.' });
       this.#scheduleRestart();
     }
     this.#rejectAll(new GenerationError(code, `${message} Try again: it starts afresh.`));

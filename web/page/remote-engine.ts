@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Catalog } from '../../protocol/catalog.ts';
-import { type EngineStatus, engineActivity } from '../../protocol/device.ts';
+import { type EngineStatus, engineActivity, NOTHING_KNOWN } from '../../protocol/device.ts';
 import { GenerationError, parseError } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary } from '../../protocol/job.ts';
@@ -11,8 +11,8 @@ import type {
   RelayStatus,
   StorageInfo,
 } from '../shared/engine.ts';
+import { createWatched } from '../shared/watched.ts';
 import type { BridgeApi } from './bridge-api.ts';
-import { Broadcast } from './broadcast.ts';
 import { runRemoteJob } from './remote-job.ts';
 
 /** `GET /health` as far as the page reads it. */
@@ -45,14 +45,7 @@ const engineState = z
   .enum(['idle', 'busy', 'loading', 'compiling', 'waiting', 'blocked'])
   .catch('idle');
 
-const UNKNOWN_STATUS: EngineStatus = {
-  state: 'waiting',
-  device: null,
-  checkpoint: null,
-  precision: null,
-  activity: null,
-  message: null,
-};
+const UNKNOWN_STATUS: EngineStatus = { state: 'waiting', ...NOTHING_KNOWN };
 
 function toStatus({ engines, message, activity }: Health): EngineStatus {
   const [engine] = engines;
@@ -92,9 +85,9 @@ export interface RemoteEngineOptions {
  */
 class RemoteEngine implements Engine {
   readonly #api: BridgeApi;
-  readonly #status = new Broadcast<EngineStatus>(UNKNOWN_STATUS);
-  readonly #relay = new Broadcast<RelayStatus>({ state: 'connecting', message: '' });
-  readonly #catalog = new Broadcast<Catalog>({ checkpoints: [] });
+  readonly #status = createWatched<EngineStatus>(UNKNOWN_STATUS);
+  readonly #relay = createWatched<RelayStatus>({ state: 'connecting', message: '' });
+  readonly #catalog = createWatched<Catalog>({ checkpoints: [] });
   readonly #pollMs: number;
   readonly #ownKeys: Set<string>;
   /** Id of the job that this page runs, once the bridge has accepted it. */
@@ -111,15 +104,15 @@ class RemoteEngine implements Engine {
   }
 
   onStatus(listener: (status: EngineStatus) => void): () => void {
-    return this.#status.subscribe(listener);
+    return this.#status.watch(listener);
   }
 
   onRelayStatus(listener: (status: RelayStatus) => void): () => void {
-    return this.#relay.subscribe(listener);
+    return this.#relay.watch(listener);
   }
 
   onCatalog(listener: (catalog: Catalog) => void): () => void {
-    return this.#catalog.subscribe(listener);
+    return this.#catalog.watch(listener);
   }
 
   async loadCheckpoint(name: string, options: { signal?: AbortSignal } = {}): Promise<void> {
@@ -204,23 +197,23 @@ class RemoteEngine implements Engine {
       const wasAttached = this.#relay.value.state === 'attached';
       const found = await this.#api.get('health', health, { accepts: [503] });
       if (this.#isClosed) return;
-      this.#status.emit(toStatus(found));
+      this.#status.set(toStatus(found));
       if (!wasAttached) {
-        this.#relay.emit({ state: 'attached', message: '' });
+        this.#relay.set({ state: 'attached', message: '' });
         await this.#readCatalog();
       }
     } catch (error) {
       if (this.#isClosed) return;
       const message = error instanceof Error ? error.message : String(error);
-      this.#relay.emit({ state: 'connecting', message });
-      this.#status.emit({ ...UNKNOWN_STATUS, message });
+      this.#relay.set({ state: 'connecting', message });
+      this.#status.set({ ...UNKNOWN_STATUS, message });
     }
     if (!this.#isClosed) this.#timer = setTimeout(() => void this.#poll(), this.#pollMs);
   }
 
   async #readCatalog(): Promise<void> {
     const listed = await this.#api.get('sdapi/v1/sd-models', checkpointList);
-    this.#catalog.emit({
+    this.#catalog.set({
       checkpoints: listed.map(({ model_name: name, filename, sha256 }) => ({
         name,
         source: 'bridge',

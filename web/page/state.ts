@@ -1,6 +1,6 @@
 import { computed, type ReadonlySignal, type Signal, signal } from '@preact/signals';
 import type { Catalog } from '../../protocol/catalog.ts';
-import type { EngineStatus } from '../../protocol/device.ts';
+import { type EngineStatus, NOTHING_KNOWN } from '../../protocol/device.ts';
 import type { ErrorCode } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary } from '../../protocol/job.ts';
@@ -97,14 +97,7 @@ export interface AppState {
   readonly settings: ReadonlySignal<Settings>;
 }
 
-const NO_STATUS: EngineStatus = {
-  state: 'loading',
-  device: null,
-  checkpoint: null,
-  precision: null,
-  activity: null,
-  message: null,
-};
+const NO_STATUS: EngineStatus = { state: 'loading', ...NOTHING_KNOWN };
 
 function formSignals(values: FormValues): FormSignals {
   const entries = Object.entries(values).map(([name, value]) => [name, signal(value)]);
