@@ -84,10 +84,17 @@ export function createCheckpointKeeper(
   let opening: Promise<ModelStore> | null = null;
 
   function store(): Promise<ModelStore> {
-    opening ??= access.openStore().then(async (opened) => {
-      await opened.removeOrphans();
-      return opened;
-    });
+    opening ??= access
+      .openStore()
+      .then(async (opened) => {
+        await opened.removeOrphans();
+        return opened;
+      })
+      .catch((error: unknown) => {
+        // The next call tries again: a database that another tab upgrades comes back.
+        opening = null;
+        throw error;
+      });
     return opening;
   }
 
