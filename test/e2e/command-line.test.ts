@@ -3,8 +3,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ROOT, startBridge } from './support/bridge.ts';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { freePort, ROOT, startBridge } from './support/bridge.ts';
 import { decodePng } from './support/png.ts';
 
 function npmStart(args: readonly string[]): Promise<{ code: number | null; output: string }> {
@@ -81,6 +81,23 @@ describe('the command line', () => {
     } finally {
       server.close();
     }
+  });
+
+  it('ends with `npm start`, though npm puts a shell in between', async () => {
+    const port = await freePort();
+    const args = ['start', '--silent', '--', '--browser', 'none', '--port', String(port)];
+    const npm = spawn('npm', [...args, '--data-dir', join(folder, 'npm')], {
+      cwd: ROOT,
+      stdio: 'ignore',
+    });
+    const answers = () =>
+      fetch(`http://localhost:${port}/health`).then(
+        () => true,
+        () => false,
+      );
+    await vi.waitFor(async () => expect(await answers()).toBe(true), 60_000);
+    npm.kill('SIGTERM');
+    await vi.waitFor(async () => expect(await answers()).toBe(false), 12_000);
   });
 
   it('ends with exit code 0 on SIGTERM, its headless browser too', async () => {
