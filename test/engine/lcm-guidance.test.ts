@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { GENERATION_DEFAULTS } from '../../protocol/generation.ts';
 import type { LatentsRequest } from '../../web/engine/diffusion-model.ts';
-import { generate } from '../../web/engine/pipeline.ts';
+import { generate } from '../../web/engine/pipeline/generate.ts';
 import { createToyModel } from '../fakes/toy-model.ts';
 
 /** A job on the toy network, which takes the guidance scale as an input where `timestepCond` is a width. */

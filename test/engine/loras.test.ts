@@ -12,7 +12,7 @@ import { createLocalEngine, type LocalEngine } from '../../web/engine/local-engi
 import { createMemoryStore } from '../../web/engine/models/key-value-store.ts';
 import { createLocalSources } from '../../web/engine/models/local-sources.ts';
 import type { ModelSources } from '../../web/engine/models/sources.ts';
-import { generate as runPipeline } from '../../web/engine/pipeline.ts';
+import { generate as runPipeline } from '../../web/engine/pipeline/generate.ts';
 import { createClipTokenizer, loadClipVocabulary } from '../../web/engine/prompt/tokenizer.ts';
 import type { GeneratedImage } from '../../web/shared/engine.ts';
 import type { EngineConfig } from '../../web/shared/worker-protocol.ts';

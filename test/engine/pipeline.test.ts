@@ -12,7 +12,8 @@ import {
 import { SAMPLERS, SCHEDULERS } from '../../protocol/samplers.ts';
 import type { RgbaPixels } from '../../web/engine/images/rgba.ts';
 import { jobInfotext } from '../../web/engine/job-infotext.ts';
-import { type FinishedPicture, generate } from '../../web/engine/pipeline.ts';
+import { generate } from '../../web/engine/pipeline/generate.ts';
+import type { FinishedPicture } from '../../web/engine/pipeline/job.ts';
 import type { GenerationProgress } from '../../web/shared/engine.ts';
 import { createToyModel } from '../fakes/toy-model.ts';
 

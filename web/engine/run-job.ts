@@ -11,7 +11,8 @@ import { extraInfotextParams, type InfotextCheckpoint, jobInfotext } from './job
 import { largestSize, realSize } from './job-plan.ts';
 import type { LoadedEmbedding } from './models/embedding-loader.ts';
 import type { UsedLora } from './models/lora-loader.ts';
-import { type FinishedPicture, generate } from './pipeline.ts';
+import { generate } from './pipeline/generate.ts';
+import type { FinishedPicture } from './pipeline/job.ts';
 import type { Runtime } from './runtime/runtime.ts';
 import { runUpscaleJob } from './upscaling/upscale-job.ts';
 import type { Upscalers } from './upscaling/upscalers.ts';

@@ -1,24 +1,24 @@
-import type { GenerationParams } from '../../protocol/generation.ts';
-import { samplerInfo } from '../../protocol/samplers.ts';
-import type { LatentSpace, TextContext } from './diffusion-model.ts';
-import { createGuidedDenoiser, createGuidedModel, type GuidanceOptions } from './guidance.ts';
-import type { JobControl, PipelineJob } from './pipeline.ts';
-import type { PassConditioning } from './prompt/plan.ts';
+import type { GenerationParams } from '../../../protocol/generation.ts';
+import { samplerInfo } from '../../../protocol/samplers.ts';
+import type { LatentSpace, TextContext } from '../diffusion-model.ts';
+import { createGuidedDenoiser, createGuidedModel, type GuidanceOptions } from '../guidance.ts';
+import type { PassConditioning } from '../prompt/plan.ts';
 import {
   CFG_PLUS_PLUS_GUIDANCE_FACTOR,
   type SkipReason,
   sigmaCoefficients,
   timestepCoefficients,
   type UncondSkipping,
-} from './sampling/denoiser.ts';
-import { latentSize, startLatents } from './sampling/latents.ts';
-import { createLcmSchedule } from './sampling/lcm-schedule.ts';
-import type { NoiseSchedule } from './sampling/noise-schedule.ts';
-import { createBrownianNoise } from './sampling/rng/brownian.ts';
-import type { ImageRng, LatentShape } from './sampling/rng/image-rng.ts';
-import { runSigmaSampler, runTimestepSampler } from './sampling/samplers/run-sampler.ts';
-import type { StepNoise } from './sampling/samplers/sampler.ts';
-import type { SamplingPlan } from './sampling/sampling-plan.ts';
+} from '../sampling/denoiser.ts';
+import { latentSize, startLatents } from '../sampling/latents.ts';
+import { createLcmSchedule } from '../sampling/lcm-schedule.ts';
+import type { NoiseSchedule } from '../sampling/noise-schedule.ts';
+import { createBrownianNoise } from '../sampling/rng/brownian.ts';
+import type { ImageRng, LatentShape } from '../sampling/rng/image-rng.ts';
+import { runSigmaSampler, runTimestepSampler } from '../sampling/samplers/run-sampler.ts';
+import type { StepNoise } from '../sampling/samplers/sampler.ts';
+import type { SamplingPlan } from '../sampling/sampling-plan.ts';
+import type { JobControl, PipelineJob } from './job.ts';
 
 /** A mask over a batch's latents; both arrays are of the batch's shape. */
 export interface LatentBlend {

@@ -1,0 +1,74 @@
+import type { LatentSpace } from '../diffusion-model.ts';
+import { applyOverlay } from '../images/overlay.ts';
+import { type Pixels, toPixels } from '../images/pixels.ts';
+import type { InitLatents } from '../init-latents.ts';
+import type { JobPlan, PixelSize } from '../job-plan.ts';
+import { networkHashes, promptInfotextParams } from '../prompt/infotext-params.ts';
+import { skippingInfotext } from '../sampling/denoiser.ts';
+import type { FinishedPicture } from './job.ts';
+import type { Batch, Run } from './run.ts';
+import { uncondSkipping } from './sample-pass.ts';
+
+/** Decodes a batch and hands its pictures on, each under what its mask keeps. */
+export async function finishBatch<T>(
+  run: Run,
+  { index: batch, seeds, subseeds }: Batch,
+  space: LatentSpace<T>,
+  latents: T,
+  { width, height }: PixelSize,
+): Promise<void> {
+  const { job, plan, init, progress } = run;
+  const { control } = job;
+  for (let place = 0; place < plan.pictures; place++) {
+    control.signal?.throwIfAborted();
+    progress.decoding(place);
+    const decoded = toPixels(await space.decode(latents, place), height, width);
+    const image = await job.finishImage({
+      index: batch * plan.pictures + place,
+      pixels: underOverlay(decoded, place, init),
+      seed: seeds[place] ?? 0,
+      subseed: subseeds[place] ?? 0,
+      extraParams: infotextOf(run),
+      notes: init?.notes ?? [],
+    });
+    control.onImage?.(image);
+  }
+}
+
+function underOverlay(pixels: Pixels, picture: number, init: InitLatents | null): Pixels {
+  if (!init?.inpaint) return pixels;
+  const { overlays, place } = init.inpaint;
+  const overlay = overlays[picture % overlays.length];
+  return overlay ? applyOverlay(pixels, overlay, place) : pixels;
+}
+
+/** Infotext keys beyond the fixed ones, in the order in which A1111 comes to know them. */
+export function infotextOf({
+  job,
+  plan,
+  init,
+  prompts,
+  skipped,
+}: Run): FinishedPicture['extraParams'] {
+  const { params } = job;
+  const skipping = uncondSkipping(params);
+  const loraHashes = networkHashes(job.loras ?? []);
+  const skips = [...skipped].map((reason) => skippingInfotext(skipping, reason));
+  return {
+    ...init?.infotext,
+    ...plan.hiresInfotext,
+    ...(loraHashes === null ? {} : { 'Lora hashes': loraHashes }),
+    ...promptInfotextParams(prompts.groups, {
+      emphasis: params.emphasis,
+      ...(job.embeddingHash ? { embeddingHash: job.embeddingHash } : {}),
+    }),
+    ...(params.useOldScheduling ? { 'Old prompt editing timelines': true } : {}),
+    ...plan.infotext,
+    ...Object.assign({}, ...skips),
+  };
+}
+
+/** A1111's own have null for texts that could differ from picture to picture. */
+export function sharedHiresTexts({ hires }: JobPlan): Record<string, null> {
+  return hires ? { 'Hires prompt': null, 'Hires negative prompt': null } : {};
+}

@@ -1,0 +1,47 @@
+import { latentSize } from '../sampling/latents.ts';
+import { finishBatch } from './finish.ts';
+import { latentsRequest, passOf, previews } from './pass.ts';
+import { type Batch, type Run, shapeOf } from './run.ts';
+import { type LatentBlend, samplePass } from './sample-pass.ts';
+import { enlargeLatents } from './second-pass.ts';
+
+/**
+ * Samples a batch from its noise or its picture. Without a second pass its pictures are finished here; else
+ * what the second pass starts from is answered, null where there is to be none any more.
+ */
+export async function firstPass(run: Run, batch: Batch): Promise<Float32Array | null> {
+  const { job, plan, init, channels, clock, progress } = run;
+  const { control } = job;
+  const { hires } = plan;
+  return job.model.withLatents(latentsRequest(run, plan, channels), async (space) => {
+    const latents = await clock('sample', () =>
+      samplePass({
+        ...passOf(run, batch, plan, plan.sampling, run.prompts.firstPass),
+        space,
+        init: init?.values ?? null,
+        blend: blendOf(run),
+        onStep: progress.stepDone,
+        onDenoised: previews(job, plan, space),
+      }),
+    );
+    if (control.isSkipped()) return null;
+    if (hires && !control.isInterrupted()) return enlargeLatents(run, hires, space, latents);
+    await clock('decode', () => finishBatch(run, batch, space, latents, plan));
+    return null;
+  });
+}
+
+/** The mask over a batch: what is not redrawn is the picture's own. */
+function blendOf({ job, plan, init }: Run): LatentBlend | null {
+  if (!init?.inpaint) return null;
+  const { latentMask } = init.inpaint;
+  const size = plan.pictures * latentSize(shapeOf(job, plan));
+  const share = Float32Array.from(
+    { length: size },
+    (_, i) => latentMask[i % latentMask.length] as number,
+  );
+  const known = share.map(
+    (value, i) => (1 - value) * (init.values[i % init.values.length] as number),
+  );
+  return { share, known };
+}

@@ -1,0 +1,69 @@
+import type { GenerationParams } from '../../../protocol/generation.ts';
+import type { TextContext } from '../diffusion-model.ts';
+import type { InitLatents } from '../init-latents.ts';
+import type { JobPlan, PixelSize } from '../job-plan.ts';
+import type { ProgressReporter } from '../progress.ts';
+import type { ConditioningPlan } from '../prompt/plan.ts';
+import type { SkipReason } from '../sampling/denoiser.ts';
+import { latentShape } from '../sampling/latents.ts';
+import type { LatentShape } from '../sampling/rng/image-rng.ts';
+import type { PipelineJob, StageSeconds } from './job.ts';
+
+/** What all batches of a job share. */
+export interface Run {
+  readonly job: PipelineJob;
+  readonly plan: JobPlan;
+  readonly prompts: ConditioningPlan;
+  readonly contexts: readonly (readonly TextContext[])[];
+  readonly init: InitLatents | null;
+  /** What an inpainting UNet sees beside the latents; null for others. */
+  readonly channels: Float32Array | null;
+  /** Why negative prompts were left out so far. */
+  readonly skipped: Set<SkipReason>;
+  readonly progress: ProgressReporter;
+  readonly clock: StageClock;
+}
+
+/** Pictures that are sampled together. */
+export interface Batch {
+  readonly index: number;
+  readonly seeds: readonly number[];
+  readonly subseeds: readonly number[];
+}
+
+/** Runs a task and books its time. */
+export type StageClock = <T>(stage: keyof StageSeconds, task: () => Promise<T>) => Promise<T>;
+
+export function createStageClock(seconds: StageSeconds): StageClock {
+  return async (stage, task) => {
+    const startedAt = performance.now();
+    try {
+      return await task();
+    } finally {
+      seconds[stage] += (performance.now() - startedAt) / 1000;
+    }
+  };
+}
+
+/** Shape of one picture's latents. */
+export function shapeOf(
+  { model }: Pick<PipelineJob, 'model'>,
+  { height, width }: PixelSize,
+): LatentShape {
+  const { latentChannels: channels, vaeFactor } = model.description;
+  return latentShape({ height, width, channels, vaeFactor });
+}
+
+/** Seeds of pictures `first` and on; with a subseed in play the seed stays and the subseed counts. */
+export function batchSeeds(
+  params: GenerationParams,
+  first: number,
+  count: number,
+): Pick<Batch, 'seeds' | 'subseeds'> {
+  const { seed, subseed, subseedStrength } = params;
+  const places = Array.from({ length: count }, (_, place) => first + place);
+  return {
+    seeds: places.map((place) => (subseedStrength === 0 ? seed + place : seed)),
+    subseeds: places.map((place) => subseed + place),
+  };
+}
