@@ -9,6 +9,7 @@ import type {
   ModelFiles,
   WeightSink,
 } from '../../web/compiler/model.ts';
+import { ShardWriter } from '../../web/compiler/shard-writer.ts';
 import { component, MemorySink } from './lib/runtime.ts';
 import { syntheticFolder } from './lib/synthetic.ts';
 
@@ -111,11 +112,65 @@ describe('compiled weights', () => {
       expect(first.bytes(name)).toEqual(second.bytes(name));
   });
 
-  it('refuses a weight larger than a shard', async () => {
-    const options = { precision: 'fp32', sink: new MemorySink(), maxShardBytes: 1000 } as const;
-    await expect(compileCheckpoint(checkpoint, options)).rejects.toMatchObject({
-      code: 'unsupported',
+  it('a weight larger than a shard has one of its own, with the same bytes', async () => {
+    const [whole, cut] = [new MemorySink(), new MemorySink()];
+    const options = { precision: 'fp32', components: ['unet'] } as const;
+    const expected = await compileCheckpoint(checkpoint, { ...options, sink: whole });
+    const model = await compileCheckpoint(checkpoint, {
+      ...options,
+      sink: cut,
+      maxShardBytes: 1000,
     });
+    const unet = component(model, 'unet');
+    const large = Object.entries(unet.weights).filter(([, { sizeBytes }]) => sizeBytes > 1000);
+    expect(large.length).toBeGreaterThan(3);
+    for (const [name, { shard, offset, sizeBytes }] of large) {
+      expect([offset, unet.shardSizes[shard]]).toEqual([0, sizeBytes]);
+      expect(stored(unet, cut, name)).toEqual(stored(component(expected, 'unet'), whole, name));
+    }
+  });
+
+  it.each([1, 500, 2000])(
+    'a matrix of which %i bytes may be in memory is read in strips, to the same bytes',
+    async (stripBytes) => {
+      const [whole, strips] = [new MemorySink(), new MemorySink()];
+      const reads: number[] = [];
+      const counted = {
+        ...checkpoint,
+        components: checkpoint.components.map((part) => ({
+          ...part,
+          tensors: new Map(
+            [...part.tensors].map(([name, tensor]) => {
+              const isLinear = tensor.shape.length === 2;
+              const read: ByteSource['read'] = (offset, length, options) => {
+                if (isLinear) reads.push(length);
+                return tensor.file.read(offset, length, options);
+              };
+              return [name, { ...tensor, file: { ...tensor.file, read } }] as const;
+            }),
+          ),
+        })),
+      };
+      const options = { precision: 'fp16', components: ['unet'] } as const;
+      await compileCheckpoint(checkpoint, { ...options, sink: whole });
+      await compileCheckpoint(counted, { ...options, sink: strips, stripBytes });
+      expect(strips.bytes('unet')).toEqual(whole.bytes('unet'));
+      const linear = [...checkpoint.components[1]!.tensors.values()].filter(
+        ({ shape }) => shape.length === 2,
+      );
+      // The smaller the strips, the more passes.
+      expect(reads.length).toBeGreaterThan(linear.length);
+    },
+  );
+
+  it('a weight beyond what a browser holds in one piece is refused before a byte is written', async () => {
+    const writer = new ShardWriter('text_encoder', new MemorySink(), 512 * MEBIBYTE);
+    const shape = [2 ** 16, 2 ** 12 + 1];
+    await expect(writer.begin('w', { dtype: 'float32', shape })).rejects.toMatchObject({
+      code: 'unsupported',
+      message: expect.stringContaining('Choose a smaller precision'),
+    });
+    await expect(writer.begin('w', { dtype: 'float16', shape })).resolves.toBeUndefined();
   });
 });
 

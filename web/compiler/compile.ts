@@ -29,6 +29,8 @@ export const COMPILER_VERSION = 2;
 const MEBIBYTE = 1024 * 1024;
 /** What is read and converted at a time. */
 const PIECE_BYTES = 8 * MEBIBYTE;
+/** What of a matrix is in memory at a time while it is transposed; a larger one is read several times. */
+const STRIP_BYTES = 256 * MEBIBYTE;
 
 export interface CompileOptions {
   readonly precision: Precision;
@@ -44,13 +46,15 @@ export interface CompileOptions {
   readonly components?: readonly ComponentName[];
   /** Only the weights for which it is true; all without it. */
   readonly wants?: (component: ComponentName, weight: string) => boolean;
-  /** Largest shard, 512 MiB. */
+  /** Shards of several weights end here, at 512 MiB; a larger weight has one of its own. */
   readonly maxShardBytes?: number;
+  /** Bytes of a matrix that are in memory while it is transposed, 256 MiB. */
+  readonly stripBytes?: number;
 }
 
 /**
  * Streams a checkpoint's weights through conversion into `sink` and says where each one went.
- * At most one source tensor and a write buffer are in memory. An aborted signal throws AbortError; a
+ * At most `stripBytes` of a source tensor and a write buffer are in memory. An aborted signal throws AbortError; a
  * weight that the precision cannot hold, a short read or a failing sink reject with their own error.
  */
 export async function compileCheckpoint(
@@ -73,6 +77,7 @@ export async function compileComponents(
     components: names,
     wants = () => true,
     maxShardBytes = 512 * MEBIBYTE,
+    stripBytes = STRIP_BYTES,
   }: CompileOptions,
 ): Promise<CompiledComponent[]> {
   const chosen = components.filter(({ name }) => names?.includes(name) ?? true);
@@ -104,7 +109,8 @@ export async function compileComponents(
       const to = spec.keepFloat32 ? 'float32' : narrow;
       await writer.begin(spec.name, { dtype: to, shape: spec.storedShape });
       for (const source of sources) {
-        for await (const piece of convertedPieces(source, spec, to, signal)) {
+        const pieces = convertedPieces(source, { ...spec, stripBytes }, to, signal);
+        for await (const piece of pieces) {
           signal?.throwIfAborted();
           await writer.write(piece.bytes);
           report(piece.sourceBytes);
@@ -149,7 +155,8 @@ async function writeCodes(
   const scales = new Float32Array(sizeOf(spec.shape) / BLOCK_SIZE);
   await writer.begin(spec.name, { dtype: 'uint8', shape: codesShape(spec.shape, bits) });
   let block = 0;
-  for await (const piece of convertedPieces(source, { layout: 'plain' }, 'float32', signal)) {
+  const plain = { layout: 'plain', stripBytes: STRIP_BYTES } as const;
+  for await (const piece of convertedPieces(source, plain, 'float32', signal)) {
     signal?.throwIfAborted();
     const made = quantizeBlocks(new Float32Array(piece.bytes.buffer), bits);
     if (!made.scales.every(Number.isFinite)) {
@@ -207,7 +214,7 @@ interface Piece {
 
 async function* convertedPieces(
   source: FloatTensor,
-  { layout }: Pick<WeightSpec, 'layout'>,
+  { layout, stripBytes }: Pick<WeightSpec, 'layout'> & { readonly stripBytes: number },
   to: TargetDtype,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Piece> {
@@ -229,16 +236,46 @@ async function* convertedPieces(
     }
     return;
   }
-  // A transpose needs all rows for its first: the one case where a whole tensor is in memory.
+  // A transpose needs all rows for its first: as many columns as may be in memory at a time, each of
+  // those strips taken from a pass over all rows.
   const elementBytes = sourceBytes(source.dtype);
   const [rows = 1] = source.shape;
   const columns = sizeOf(source.shape) / rows;
-  const matrix = await readPart(source, 0, source.sizeBytes, signal);
-  const step = Math.max(1, Math.floor(PIECE_BYTES / (rows * elementBytes)));
-  for (let column = 0; column < columns; column += step) {
-    const end = Math.min(column + step, columns);
-    yield convert(transposedStrip(matrix, { rows, columns, elementBytes }, column, end));
+  const columnBytes = rows * elementBytes;
+  const inMemory = Math.min(columns, Math.max(1, Math.floor(stripBytes / columnBytes)));
+  const step = Math.max(1, Math.floor(PIECE_BYTES / columnBytes));
+  for (let from = 0; from < columns; from += inMemory) {
+    const width = Math.min(inMemory, columns - from);
+    const strip = await readColumns(source, { rows, columns, elementBytes }, from, width, signal);
+    for (let column = 0; column < width; column += step) {
+      const end = Math.min(column + step, width);
+      const size = { rows, columns: width, elementBytes };
+      yield convert(transposedStrip(strip, size, column, end));
+    }
   }
+}
+
+/** Columns `from` to `from + width` of a matrix as rows of that width, read in pieces of whole rows. */
+async function readColumns(
+  source: FloatTensor,
+  { rows, columns, elementBytes }: { rows: number; columns: number; elementBytes: number },
+  from: number,
+  width: number,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+  if (width === columns) return readPart(source, 0, source.sizeBytes, signal);
+  const [rowBytes, widthBytes] = [columns * elementBytes, width * elementBytes];
+  const strip = new Uint8Array(rows * widthBytes);
+  const rowsAtOnce = Math.max(1, Math.floor(PIECE_BYTES / rowBytes));
+  for (let row = 0; row < rows; row += rowsAtOnce) {
+    const count = Math.min(rowsAtOnce, rows - row);
+    const piece = await readPart(source, row * rowBytes, count * rowBytes, signal);
+    for (let i = 0; i < count; i++) {
+      const start = i * rowBytes + from * elementBytes;
+      strip.set(piece.subarray(start, start + widthBytes), (row + i) * widthBytes);
+    }
+  }
+  return strip;
 }
 
 async function readPart(

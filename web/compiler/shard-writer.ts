@@ -5,6 +5,8 @@ import { sizeOf } from './onnx/shapes.ts';
 
 /** Weights begin at multiples of it: enough for every element type and for GPU buffer copies. */
 const ALIGNMENT = 64;
+/** A shard is read as one block of memory when its session opens, and tabs do not survive larger ones. */
+const MAX_WEIGHT_BYTES = 2 ** 30;
 /** Small weights are gathered up to this size before they go to the sink. */
 const BUFFER_BYTES = 4 * 1024 * 1024;
 
@@ -24,16 +26,19 @@ export class ShardWriter {
     this.#maxShardBytes = maxShardBytes;
   }
 
-  /** Starts a weight; its bytes follow through `write`. */
+  /**
+   * Starts a weight; its bytes follow through `write`. One that is larger than a shard has a shard of its
+   * own. Throws `unsupported` beyond 1 GiB.
+   */
   async begin(
     name: string,
     { dtype, shape }: { dtype: WeightDtype; shape: readonly number[] },
   ): Promise<void> {
     const sizeBytes = sizeOf(shape) * DTYPE_BYTES[dtype];
-    if (sizeBytes > this.#maxShardBytes) {
+    if (sizeBytes > MAX_WEIGHT_BYTES) {
       throw new GenerationError(
         'unsupported',
-        `The weight "${name}" takes ${sizeBytes} bytes; at most ${this.#maxShardBytes} are stored in one piece.`,
+        `The weight "${name}" takes ${sizeBytes} bytes; a browser holds at most ${MAX_WEIGHT_BYTES} in one piece. Choose a smaller precision (fp16, q8 or q4).`,
       );
     }
     const used = this.#shardSizes.at(-1);

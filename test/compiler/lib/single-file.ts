@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ByteSource, ModelFiles } from '../../../web/compiler/model.ts';
+import { readSafetensorsHeader } from '../../../web/compiler/safetensors.ts';
 import { MODELS, memorySource } from './files.ts';
+import { type TensorBytes, writeSafetensors } from './safetensors-bytes.ts';
 
 interface Recipe {
   readonly sha256: string;
@@ -30,4 +32,22 @@ export function singleFileBytes(model: string): Uint8Array {
 export function singleFile(model: string, ...sidecars: readonly ByteSource[]): ModelFiles {
   const file = memorySource(`${model}.safetensors`, singleFileBytes(model));
   return { name: model, files: [file, ...sidecars] };
+}
+
+/** A single-file checkpoint without the tensors whose names match `drop`, and with other metadata. */
+export async function editedSingleFileBytes(
+  model: string,
+  {
+    drop,
+    metadata,
+    bytes = singleFileBytes(model),
+  }: { drop?: RegExp; metadata?: Record<string, string>; bytes?: Uint8Array },
+): Promise<Uint8Array> {
+  const header = await readSafetensorsHeader(memorySource(`${model}.safetensors`, bytes));
+  const tensors: Record<string, TensorBytes> = {};
+  for (const [name, { dtype, shape, offset, sizeBytes }] of header.tensors) {
+    if (drop?.test(name)) continue;
+    tensors[name] = { dtype, shape, bytes: bytes.subarray(offset, offset + sizeBytes) };
+  }
+  return writeSafetensors(tensors, metadata ?? header.metadata);
 }
