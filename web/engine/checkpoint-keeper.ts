@@ -123,7 +123,7 @@ export function createCheckpointKeeper(
       onNote: (note: string) => void notes.push(note),
       signal,
     };
-    const manifest = await loadCompiled(listing, {
+    const stored = await loadCompiled(listing, {
       ...options,
       choosePrecision(weights) {
         const memory = deviceMemoryBytes();
@@ -133,7 +133,8 @@ export function createCheckpointKeeper(
         return choice;
       },
     });
-    await keepInStore(models, manifest);
+    await keepInStore(models, stored);
+    const manifest = await settled(stored, models, runtime);
     const { description: own } = manifest.model;
     const vae = vaeListing ? await loadCompiledVae(vaeListing, own, options) : null;
     if (vae) await keepInStore(models, vae);
@@ -142,12 +143,11 @@ export function createCheckpointKeeper(
     onActivity({ kind: 'load', what: listing.name, done: 0, etaSeconds: null });
     const shardsOf = (component: CompiledComponent) =>
       models.shards(vae && isVae(component.name) ? vae : manifest, component);
-    const description = await settlePrediction(compiled, { runtime, shardsOf });
-    const weights = { compiled: { ...compiled, description }, shardsOf };
+    const weights = { compiled, shardsOf };
     const model = createCheckpointModel({
       runtime,
       ...weights,
-      tokenizers: await tokenizers(description),
+      tokenizers: await tokenizers(own),
       budgetBytes: WEIGHT_BUDGET_BYTES[runtime.device.provider],
       onNote: (note) => void (notes.includes(note) || notes.push(note)),
     });
@@ -161,6 +161,17 @@ export function createCheckpointKeeper(
       vae: vae && vaeListing ? { name: fileName(vaeListing), hash: vae.sha256.slice(0, 10) } : null,
       notes,
     };
+  }
+
+  /** Where only running the UNet tells what it predicts, it is run at the first load and never again. */
+  async function settled(
+    stored: Manifest,
+    models: ModelStore,
+    runtime: Runtime,
+  ): Promise<Manifest> {
+    const shardsOf = (component: CompiledComponent) => models.shards(stored, component);
+    const description = await settlePrediction(stored.model, { runtime, shardsOf });
+    return description === stored.model.description ? stored : models.describe(stored, description);
   }
 
   /** Nothing in use is deleted to make room. */

@@ -1,5 +1,10 @@
 import { GenerationError } from '../../../protocol/errors.ts';
-import type { CompiledComponent, CompiledModel, WeightSink } from '../../compiler/model.ts';
+import type {
+  CompiledComponent,
+  CompiledModel,
+  ModelDescription,
+  WeightSink,
+} from '../../compiler/model.ts';
 import type { CompiledInfo } from '../../shared/engine.ts';
 import { ChunkedSink, chunkPlace } from './chunked-sink.ts';
 import { type KeyValueStore, openKeyValueStore } from './key-value-store.ts';
@@ -52,6 +57,8 @@ export interface ModelStore {
    * never `except`, nor one that a tab uses.
    */
   keepVariants(baseKey: string, most: number, except: string): Promise<void>;
+  /** Keeps with a stored model what was found out about it since, and gives its manifest. */
+  describe(stored: Manifest, description: ModelDescription): Promise<Manifest>;
   /** Keeps a model from being deleted by any tab until the returned function is called. */
   use(key: string): Promise<() => void>;
   list(): Promise<CompiledInfo[]>;
@@ -288,6 +295,14 @@ export function createModelStore(
     async keepVariants(baseKey, most, except) {
       const others = (await variantsOf(baseKey)).filter((key) => key !== except);
       for (const key of others.slice(Math.max(0, most - 1))) await removeUnused(key);
+    },
+    async describe(stored, description) {
+      const changed = { ...stored, model: { ...stored.model, description } };
+      // One value is written whole or not at all; a model deleted meanwhile stays deleted.
+      if (await readManifest(stored.key)) {
+        await entries.set(manifestKey(stored.key), changed, { durable: true });
+      }
+      return changed;
     },
     async use(key) {
       const release = await holdShared(useLock(key));
