@@ -19,9 +19,26 @@ export const checkpointInfo = z.object({
 });
 export type CheckpointInfo = z.infer<typeof checkpointInfo>;
 
+/** What a model's file is used as. */
+export const listingKind = z.enum([
+  'checkpoint',
+  'lora',
+  'vae',
+  'embedding',
+  'esrgan',
+  'controlnet',
+  'taesd',
+]);
+
+/** A model beside checkpoints: a LoRA, a VAE, a textual inversion … */
+export const modelInfo = checkpointInfo.extend({ kind: listingKind.exclude(['checkpoint']) });
+export type ModelInfo = z.infer<typeof modelInfo>;
+
 /** What a tab can offer. */
 export const catalog = z.object({
   checkpoints: z.array(checkpointInfo).max(10_000),
+  /** What is used with checkpoints; absent from tabs of before. */
+  models: z.array(modelInfo).max(20_000).optional(),
 });
 export type Catalog = z.infer<typeof catalog>;
 
@@ -37,7 +54,7 @@ export const modelFile = z.object({
 
 /** A model's files: `GET /easel/v1/models` on the bridge, `models/index.json` on a static host. */
 export const modelListing = z.object({
-  kind: z.enum(['checkpoint', 'lora', 'vae', 'embedding', 'esrgan', 'controlnet', 'taesd']),
+  kind: listingKind,
   name: z.string().min(1).max(500),
   source: modelSourceKind,
   filename: z.string().max(4096),

@@ -2,12 +2,13 @@ import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type CheckpointInfo, type ModelListing, modelIndex } from '../../protocol/catalog.ts';
+import { listingKindOf, modelKindOf } from '../../protocol/model-kind.ts';
 import type { Logger } from '../log.ts';
 import type { ModelFolders } from '../options/options.ts';
 import type { EngineDirectory, ModelLibrary } from '../services.ts';
 import type { Hasher } from './hasher.ts';
 import { readSafetensorsSummary, type SafetensorsSummary } from './safetensors-summary.ts';
-import { describePath, type FoundModel, scanModels } from './scan.ts';
+import { asKind, describePath, type FoundModel, scanModels } from './scan.ts';
 
 /** A folder is read again when its list is older than this. */
 const FRESH_MS = 1_000;
@@ -48,6 +49,8 @@ export class FolderModelLibrary implements ModelLibrary {
   readonly #options: ModelLibraryOptions;
   readonly #now: () => number;
   readonly #scans = new Map<ModelListing['kind'], { at: number; found: Promise<FoundModel[]> }>();
+  #sorted: { at: number; kinds: Promise<ReadonlyMap<ModelListing['kind'], FoundModel[]>> } | null =
+    null;
   #embedded: Promise<FoundModel[]> | null = null;
   /** Pickled files that the log has named. */
   readonly #pickled = new Set<string>();
@@ -71,11 +74,60 @@ export class FolderModelLibrary implements ModelLibrary {
     return found;
   }
 
-  async #read(kind: ModelListing['kind']): Promise<FoundModel[]> {
-    const { folders, checkpointPath, vaePath = null } = this.#options;
-    const found = await scanModels(kind, folders[kind], {
+  /** What lies in the folder of a kind. */
+  #folder(kind: ModelListing['kind']): Promise<FoundModel[]> {
+    return scanModels(kind, this.#options.folders[kind], {
       onPickled: (path) => this.#warnOfPickle(path),
     });
+  }
+
+  /**
+   * What lies in the checkpoint folder, by what it is: people put VAEs, LoRAs, embeddings and the rest there
+   * too, as A1111 lets them. What its tensors do not tell counts as a checkpoint.
+   */
+  #sortedCheckpoints(): Promise<ReadonlyMap<ModelListing['kind'], FoundModel[]>> {
+    const before = this.#sorted;
+    if (before && this.#now() - before.at < FRESH_MS) return before.kinds;
+    const kinds = this.#sortCheckpoints();
+    this.#sorted = { at: this.#now(), kinds };
+    return kinds;
+  }
+
+  async #sortCheckpoints(): Promise<ReadonlyMap<ModelListing['kind'], FoundModel[]>> {
+    const kinds = new Map<ModelListing['kind'], FoundModel[]>();
+    for (const model of await this.#folder('checkpoint')) {
+      const kind = (await this.#kindOf(model)) ?? 'checkpoint';
+      kinds.set(kind, [...(kinds.get(kind) ?? []), model]);
+    }
+    return kinds;
+  }
+
+  /** The list that a model belongs into by its tensors; null where they do not tell. */
+  async #kindOf(model: FoundModel): Promise<ModelListing['kind'] | null> {
+    const { files, version } = model.listing;
+    if (files.some(({ path }) => path === 'model_index.json')) return 'checkpoint';
+    const weights = files.find(({ path }) => /\.safetensors$/i.test(path));
+    if (!weights) return null;
+    const summary = await this.#summaryOf(join(model.root, weights.path), version);
+    return summary ? listingKindOf(modelKindOf(summary.shapes.keys()).kind) : null;
+  }
+
+  async #found(kind: ModelListing['kind']): Promise<FoundModel[]> {
+    const strays = (await this.#sortedCheckpoints()).get(kind) ?? [];
+    if (kind === 'checkpoint') return [...strays];
+    const found = await this.#folder(kind);
+    const taken = new Set(found.map(({ listing }) => listing.name.toLowerCase()));
+    for (const stray of strays) {
+      const model = asKind(stray, kind, taken);
+      taken.add(model.listing.name.toLowerCase());
+      found.push(model);
+    }
+    return found;
+  }
+
+  async #read(kind: ModelListing['kind']): Promise<FoundModel[]> {
+    const { checkpointPath, vaePath = null } = this.#options;
+    const found = await this.#found(kind);
     const givenPath = kind === 'checkpoint' ? checkpointPath : kind === 'vae' ? vaePath : null;
     if (givenPath !== null) {
       const given = await describePath(kind, givenPath);
@@ -122,16 +174,20 @@ export class FolderModelLibrary implements ModelLibrary {
     }
   }
 
-  #inTabs(): ModelListing[] {
-    const checkpoints = this.#options.engines.list().flatMap(({ catalog }) => catalog.checkpoints);
-    return checkpoints.map((checkpoint) => ({
-      kind: 'checkpoint',
-      name: checkpoint.name,
-      source: checkpoint.source,
-      filename: checkpoint.filename || checkpoint.name,
-      url: '',
-      files: [{ path: checkpoint.name, sizeBytes: checkpoint.sizeBytes ?? 0 }],
-      version: checkpoint.sha256 ?? '',
+  /** What attached tabs have of a kind; of what is no checkpoint only what no folder has. */
+  #inTabs(kind: ModelListing['kind']): ModelListing[] {
+    const catalogs = this.#options.engines.list().map(({ catalog }) => catalog);
+    const models =
+      kind === 'checkpoint'
+        ? catalogs.flatMap(({ checkpoints }) => checkpoints)
+        : catalogs
+            .flatMap(({ models = [] }) => models)
+            .filter((model) => model.kind === kind && model.source === 'browser');
+    return models.map(({ name, source, filename, sizeBytes, sha256 }) => ({
+      ...{ kind, name, source, url: '' },
+      filename: filename || name,
+      files: [{ path: name, sizeBytes: sizeBytes ?? 0 }],
+      version: sha256 ?? '',
     }));
   }
 
@@ -139,7 +195,7 @@ export class FolderModelLibrary implements ModelLibrary {
     this.#embedded ??= this.#readEmbedded();
     const embedded = (await this.#embedded).filter(({ listing }) => listing.kind === kind);
     const found = [...embedded, ...(await this.#scan(kind))].map(({ listing }) => listing);
-    const all = kind === 'checkpoint' ? [...found, ...this.#inTabs()] : found;
+    const all = [...found, ...this.#inTabs(kind)];
     const names = new Set<string>();
     return all.filter(({ name }) => {
       const isNew = !names.has(name);
@@ -192,16 +248,20 @@ export class FolderModelLibrary implements ModelLibrary {
     const model = this.#origins.get(listing);
     const [file] = listing.files;
     if (!model || !file) return Promise.resolve(null);
-    const path = join(model.root, file.path);
+    return this.#summaryOf(join(model.root, file.path), listing.version);
+  }
+
+  #summaryOf(path: string, version: string): Promise<SafetensorsSummary | null> {
     const known = this.#summaries.get(path);
-    if (known?.version === listing.version) return known.summary;
+    if (known?.version === version) return known.summary;
     const summary = readSafetensorsSummary(path);
-    this.#summaries.set(path, { version: listing.version, summary });
+    this.#summaries.set(path, { version, summary });
     return summary;
   }
 
   async refresh(): Promise<void> {
     this.#scans.clear();
+    this.#sorted = null;
     this.#embedded = null;
     await Promise.all(KINDS.map((kind) => this.#scan(kind)));
   }

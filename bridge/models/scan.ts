@@ -93,6 +93,26 @@ async function folderFiles(root: string, path = root, depth = 0): Promise<FoundF
   return found.slice(0, MAX_FILES);
 }
 
+/** The same model as one of another kind, under another name where that kind has its name already. */
+export function asKind(
+  model: FoundModel,
+  kind: ModelListing['kind'],
+  takenNames: ReadonlySet<string>,
+): FoundModel {
+  let { name } = model.listing;
+  for (let number = 2; takenNames.has(name.toLowerCase()); number += 1) {
+    name = `${model.listing.name} (${number})`;
+  }
+  // Only a checkpoint has use for the .yaml of its name.
+  const files = model.listing.files.filter(({ path }) => !/\.ya?ml$/i.test(path));
+  const url = urlOf(kind, name);
+  return { ...model, listing: { ...model.listing, kind, name, url, files } };
+}
+
+function urlOf(kind: ModelListing['kind'], name: string): string {
+  return `easel/v1/models/${kind}/${encodeURIComponent(name)}/`;
+}
+
 function describe(
   kind: ModelListing['kind'],
   name: string,
@@ -114,7 +134,7 @@ function describe(
       name,
       source: 'bridge',
       filename,
-      url: `easel/v1/models/${kind}/${encodeURIComponent(name)}/`,
+      url: urlOf(kind, name),
       files: listed,
       version: version.digest('hex').slice(0, 32),
     },

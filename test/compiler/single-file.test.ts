@@ -347,15 +347,26 @@ describe('what files in the wild have more or less', () => {
     }
   });
 
-  it.each([
-    ['first_stage_model.', 'no VAE'],
-    ['cond_stage_model.', 'no text encoder'],
-  ])('says so where %s is missing', async (prefix, absence) => {
-    const files = await edited('sd15-tiny', { keep: (name) => !name.startsWith(prefix) });
-    await expect(openCheckpoint(files)).rejects.toMatchObject({
+  it('says so where the text encoder is missing', async () => {
+    const keep = (name: string) => !name.startsWith('cond_stage_model.');
+    await expect(openCheckpoint(await edited('sd15-tiny', { keep }))).rejects.toMatchObject({
       code: 'unsupported',
-      message: expect.stringContaining(`edited.safetensors: is incomplete: it holds ${absence}`),
+      message: expect.stringContaining(
+        'edited.safetensors: is incomplete: it holds no text encoder',
+      ),
     });
+  });
+
+  it.each([
+    ['sd15-tiny', 0.18215],
+    ['sdxl-tiny', 0.13025],
+  ])('%s without its VAE is a checkpoint that takes another', async (model, scalingFactor) => {
+    const whole = await openCheckpoint(singleFile(model));
+    const keep = (name: string) => !name.startsWith('first_stage_model.');
+    const { components, description } = await openCheckpoint(await edited(model, { keep }));
+    const names = whole.components.map(({ name }) => name).filter((name) => !/^vae/.test(name));
+    expect(components.map(({ name }) => name)).toEqual(names);
+    expect(description).toEqual({ ...whole.description, vaeFactor: 8, scalingFactor });
   });
 
   it('refuses the SDXL refiner by name', async () => {
@@ -424,7 +435,7 @@ describe('files that are no checkpoint', () => {
     );
     await expect(openCheckpoint({ name: 'unet', files: [unet] })).rejects.toMatchObject({
       code: 'unsupported',
-      message: expect.stringContaining('unet.safetensors: holds a UNet alone'),
+      message: expect.stringMatching(/unet\.safetensors: holds the UNet.*alone.*model_index\.json/),
     });
   });
 });

@@ -1,5 +1,6 @@
 import type { ModelListing } from '../../protocol/catalog.ts';
 import type { EngineActivity } from '../../protocol/device.ts';
+import { openCheckpoint } from '../compiler/checkpoint.ts';
 import type { CompiledComponent, ModelDescription, Precision } from '../compiler/model.ts';
 import type { EngineConfig } from '../shared/worker-protocol.ts';
 import type { EngineAccess } from './browser-access.ts';
@@ -16,7 +17,7 @@ import type { Manifest } from './models/manifest.ts';
 import type { ModelStore } from './models/model-store.ts';
 import { sourceIdentity } from './models/sources.ts';
 import { fileName } from './models/vae-choice.ts';
-import { isVae, loadCompiledVae, withVae } from './models/vae-loader.ts';
+import { isVae, loadCompiledVae, requireVae, withVae } from './models/vae-loader.ts';
 import { settlePrediction } from './prediction-trial.ts';
 import { type ClipTokenizer, createClipTokenizer, loadClipVocabulary } from './prompt/tokenizer.ts';
 import type { Runtime } from './runtime/runtime.ts';
@@ -123,8 +124,16 @@ export function createCheckpointKeeper(
       onNote: (note: string) => void notes.push(note),
       signal,
     };
+    const vaes = access.sources.listings.filter(({ kind }) => kind === 'vae');
+    const complete = <T extends { components: readonly { name: string }[] }>(found: T): T => {
+      const names = vaes.map(({ name }) => name);
+      if (!vaeListing) requireVae(found, listing, names);
+      return found;
+    };
     const stored = await loadCompiled(listing, {
       ...options,
+      // Said before anything is compiled, and again of what was compiled with another VAE.
+      open: async (files, reading) => complete(await openCheckpoint(files, reading)),
       choosePrecision(weights) {
         const memory = deviceMemoryBytes();
         const choice = choosePrecision(config.precision, runtime.device, weights, memory);
@@ -135,8 +144,8 @@ export function createCheckpointKeeper(
     });
     await keepInStore(models, stored);
     const manifest = await settled(stored, models, runtime);
-    const { description: own } = manifest.model;
-    const vae = vaeListing ? await loadCompiledVae(vaeListing, own, options) : null;
+    complete(manifest.model);
+    const vae = vaeListing ? await loadCompiledVae(vaeListing, manifest.model, options) : null;
     if (vae) await keepInStore(models, vae);
     const compiled =
       vae && vaeListing ? withVae(manifest.model, vae.model, vaeListing.name) : manifest.model;
@@ -147,7 +156,7 @@ export function createCheckpointKeeper(
     const model = createCheckpointModel({
       runtime,
       ...weights,
-      tokenizers: await tokenizers(own),
+      tokenizers: await tokenizers(compiled.description),
       budgetBytes: WEIGHT_BUDGET_BYTES[runtime.device.provider],
       onNote: (note) => void (notes.includes(note) || notes.push(note)),
     });

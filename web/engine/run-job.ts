@@ -6,14 +6,17 @@ import type { GeneratedImage, GenerateOptions, GenerationProgress } from '../sha
 import type { EngineAccess } from './browser-access.ts';
 import type { LoadedCheckpoint } from './checkpoint-keeper.ts';
 import { assertFits } from './device-limits.ts';
+import { runGridJob } from './images/grid.ts';
+import { withOutpainting } from './images/outpaint.ts';
 import { isInpaintingModel } from './inpaint-channels.ts';
 import { extraInfotextParams, type InfotextCheckpoint, jobInfotext } from './job-infotext.ts';
 import { largestSize, realSize } from './job-plan.ts';
 import type { LoadedEmbedding } from './models/embedding-loader.ts';
 import type { UsedLora } from './models/lora-loader.ts';
 import { generate } from './pipeline/generate.ts';
-import type { FinishedPicture } from './pipeline/job.ts';
+import type { FinishedPicture, VaeStandIns } from './pipeline/job.ts';
 import type { Runtime } from './runtime/runtime.ts';
+import type { TaesdWish } from './taesd-use.ts';
 import { runUpscaleJob } from './upscaling/upscale-job.ts';
 import type { Upscalers } from './upscaling/upscalers.ts';
 
@@ -30,7 +33,8 @@ export interface JobHost {
   readonly upscalers: Upscalers;
   /** The checkpoint of the job, loaded now if need be. */
   load(
-    wanted: Pick<GenerationParams, 'checkpoint' | 'vae' | 'prompt' | 'negativePrompt' | 'hires'>,
+    wanted: Pick<GenerationParams, 'checkpoint' | 'vae' | 'prompt' | 'negativePrompt' | 'hires'> &
+      TaesdWish,
     tell: (activity: EngineActivity) => void,
     signal: AbortSignal | undefined,
   ): Promise<{
@@ -38,6 +42,8 @@ export interface JobHost {
     runtime: Runtime;
     loras: readonly UsedLora[];
     embeddings: readonly LoadedEmbedding[];
+    /** What a TAESD does in the VAE's place. */
+    standIns: VaeStandIns;
   }>;
   /** Drops a device that failed, so that the next `load` opens a fresh one. */
   renewDevice(): Promise<void>;
@@ -52,11 +58,12 @@ const ECONOMISED =
 
 /** Runs one job to its summary; one that loses its device or its memory is made again, once. */
 export async function runJob(
-  params: GenerationParams,
+  asked: GenerationParams,
   options: GenerateOptions,
   flags: JobFlags,
   host: JobHost,
 ): Promise<GenerationSummary> {
+  const params = await withOutpainting(asked, host.access);
   const reported = new Set<number>();
   const once: GenerateOptions = {
     ...options,
@@ -90,16 +97,21 @@ async function attemptJob(
   if (params.mode === 'upscale') {
     return runUpscaleJob(params, options, () => flags.isInterrupted, host);
   }
+  if (params.mode === 'grid') return runGridJob(params, options, host);
   const startedAt = performance.now();
   const tell = (activity: EngineActivity) =>
     options.onProgress?.(loadProgress(activity, params.batchCount * params.batchSize));
-  const { loaded, runtime, loras, embeddings } = await host.load(params, tell, options.signal);
+  const { loaded, runtime, loras, embeddings, standIns } = await host.load(
+    params,
+    tell,
+    options.signal,
+  );
   const loadSeconds = secondsSince(startedAt);
   const before = { ...runtime.counters };
-  const { model, manifest } = loaded;
+  const { model, manifest, weights } = loaded;
   const size = realSize(params, model.description.vaeFactor);
   const largest = largestSize(params, model.description.vaeFactor);
-  assertFits({ ...largest, pictures: params.batchSize }, manifest.model, runtime.device);
+  assertFits({ ...largest, pictures: params.batchSize }, weights.compiled, runtime.device);
 
   const checkpoint = {
     ...{ name: loaded.name, hash: manifest.sha256.slice(0, 10) },
@@ -117,6 +129,7 @@ async function attemptJob(
     model,
     loras,
     embeddingHash: (name) => embeddings.find((known) => known.name === name)?.shortHash ?? '',
+    vaeStandIns: standIns,
     decodeImage: host.access.decodeImage,
     findUpscaler: host.upscalers.find,
     finishImage: (picture) =>

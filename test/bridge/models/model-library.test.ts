@@ -142,6 +142,26 @@ describe('the model library', () => {
     expect(mine.map(({ filename }) => filename)).toEqual([path]);
   });
 
+  it('lists LoRAs, VAEs and the rest that lie on the disk of a tab’s user, and no others of a tab', async () => {
+    put('models/Lora/both.safetensors');
+    const info = { filename: '', sha256: null, sizeBytes: 5 };
+    const inTab = (kind: 'lora' | 'vae', name: string, source: 'browser' | 'bridge' = 'browser') =>
+      ({ ...info, kind, name, source }) as const;
+    const kept = [inTab('lora', 'dropped'), inTab('lora', 'both'), inTab('vae', 'soft')];
+    // A tab's list may be older than the folder: what lay there once is not there now.
+    const catalog = { ...FAKE_CATALOG, models: [...kept, inTab('lora', 'gone', 'bridge')] };
+    engines = [{ id: 'e1', status: fakeStatus(), catalog }];
+    const models = await library();
+    expect(await names(models, 'lora')).toEqual(['both', 'dropped']);
+    expect(await names(models, 'vae')).toEqual(['soft']);
+    expect(await names(models, 'embedding')).toEqual([]);
+    expect((await models.index()).map(({ name }) => name)).toEqual(['both']);
+    const [dropped] = (await models.list('lora')).slice(1);
+    expect(await models.summary(dropped!)).toBeNull();
+    engines = [];
+    expect(await names(models, 'lora')).toEqual(['both']);
+  });
+
   it('lists what only a tab has, once, with the hash that the tab knows', async () => {
     const checkpoint = {
       ...FAKE_CATALOG.checkpoints[0]!,

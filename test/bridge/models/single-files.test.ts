@@ -1,13 +1,15 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createAdaptorServer } from '@hono/node-server';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FolderModelLibrary } from '../../../bridge/models/model-library.ts';
 import { modelRoutes } from '../../../bridge/routes/model-routes.ts';
+import type { ModelListing } from '../../../protocol/catalog.ts';
 import { openCheckpoint } from '../../../web/compiler/checkpoint.ts';
 import { createModelSources } from '../../../web/engine/models/sources.ts';
+import { MODELS } from '../../compiler/lib/files.ts';
 import { singleFileBytes } from '../../compiler/lib/single-file.ts';
 import { logLines, optionsOf, temporaryFolder } from '../support.ts';
 
@@ -92,6 +94,42 @@ describe('single-file checkpoints in the models folder', () => {
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toContain(join(checkpoint, 'old.ckpt'));
     expect(warnings[0]).toContain('Convert it to .safetensors');
+  });
+
+  test('what is none of them is in the list of its kind, whatever it is called', async () => {
+    const fixture = (name: string) => readFileSync(join(MODELS, name));
+    const { models, checkpoint } = library({
+      'real.safetensors': singleFileBytes('sd15-tiny'),
+      'real.vae.safetensors': fixture('vae-tiny.safetensors'),
+      'style.safetensors': fixture('loras/sd15-kohya.safetensors'),
+      'style.yaml': 'model:',
+      'word.safetensors': fixture('embeddings/sd15-ti.safetensors'),
+      'x4.safetensors': fixture('esrgan/esrgan-tiny-x4.safetensors'),
+      'unreadable.safetensors': 'weights',
+    });
+    cpSync(join(MODELS, 'controlnet-tiny'), join(checkpoint, 'canny'), { recursive: true });
+    const lora = join(optionsOf(folder.path).folders.lora, 'style.safetensors');
+    mkdirSync(dirname(lora), { recursive: true });
+    writeFileSync(lora, fixture('loras/sd15-kohya.safetensors'));
+    const names = async (kind: ModelListing['kind']) =>
+      (await models.list(kind)).map(({ name }) => name);
+    expect(await names('checkpoint')).toEqual(['real', 'unreadable']);
+    expect(await names('vae')).toEqual(['real.vae']);
+    expect(await names('lora')).toEqual(['style', 'style (2)']);
+    expect(await names('embedding')).toEqual(['word']);
+    expect(await names('esrgan')).toEqual(['x4']);
+    expect(await names('controlnet')).toEqual(['canny']);
+    // They are served under the kind that they have.
+    const file = await models.file('vae', 'real.vae', 'real.vae.safetensors');
+    expect(file?.path).toBe(join(checkpoint, 'real.vae.safetensors'));
+    expect(await models.file('checkpoint', 'real.vae', 'real.vae.safetensors')).toBeNull();
+    const index = await models.index();
+    const stray = index.find(({ name }) => name === 'style (2)');
+    expect(stray).toMatchObject({
+      url: 'easel/v1/models/lora/style%20(2)/',
+      filename: join(checkpoint, 'style.safetensors'),
+      files: [{ path: 'style.safetensors' }],
+    });
   });
 
   test('one goes from the folder through the bridge into the compiler of a tab', async () => {

@@ -73,10 +73,14 @@ describe('a VAE beside a checkpoint', () => {
       sink: new MemorySink(),
     });
     const load = (description = compiled.description) =>
-      loadCompiledVae(listing('vae-tiny'), description, {
-        ...{ sources, store, runtimeVersion: '1' },
-        onActivity: () => {},
-      });
+      loadCompiledVae(
+        listing('vae-tiny'),
+        { ...compiled, description },
+        {
+          ...{ sources, store, runtimeVersion: '1' },
+          onActivity: () => {},
+        },
+      );
     return { load, compiled, reads: () => reads };
   }
 

@@ -1,17 +1,6 @@
+import { type ModelKind, modelKindOf } from '../../../protocol/model-kind.ts';
 import type { ModelFamily } from '../model.ts';
 import type { SafetensorsHeader } from '../safetensors.ts';
-
-export type ModelKind =
-  | 'checkpoint'
-  | 'unet'
-  | 'text-encoder'
-  | 'vae'
-  | 'taesd'
-  | 'controlnet'
-  | 'lora'
-  | 'embedding'
-  | 'upscaler'
-  | 'unknown';
 
 /** What a safetensors file is, by its tensors' names and shapes alone. */
 export interface DetectedModel {
@@ -24,40 +13,10 @@ export interface DetectedModel {
 
 type Tensors = ReadonlyMap<string, { readonly shape: readonly number[] }>;
 
-/** A kind is the first whose mark some name bears. */
-const MARKS: readonly (readonly [RegExp, ModelKind, DetectedModel['layout']])[] = [
-  [/^lora_(unet|te\d?)_|[._]lora[._](up|down|A|B)\b|[._](hada_w1|lokr_w1)/, 'lora', null],
-  [/^control_model\.|^input_hint_block\./, 'controlnet', 'ldm'],
-  [/^controlnet_(cond_embedding|down_blocks)\./, 'controlnet', 'diffusers'],
-  [/^(emb_params|clip_[lg])$|^string_to_param\./, 'embedding', null],
-  [/^model\.diffusion_model\./, 'checkpoint', 'ldm'],
-  [/^input_blocks\.0\.0\.weight$/, 'unet', 'ldm'],
-  [/^time_embedding\.linear_1\.weight$/, 'unet', 'diffusers'],
-  [
-    /^((params(_ema)?|model_state_dict)\.)?conv_first\.weight$|^model\.1\.sub\.\d+\.RDB1\./,
-    'upscaler',
-    null,
-  ],
-  [/^(first_stage_model\.)?(encoder\.down|decoder\.up)\.0\./, 'vae', 'ldm'],
-  [/^(encoder\.down|decoder\.up)_blocks\.0\./, 'vae', 'diffusers'],
-  [/^(taesd_)?(encoder|decoder)\.layers\.\d+\./, 'taesd', 'diffusers'],
-  [/^(taesd_(encoder|decoder)\.)?\d+\.conv\.0\.weight$/, 'taesd', null],
-  [/transformer\.resblocks\.0\./, 'text-encoder', 'ldm'],
-  [/text_model\.embeddings\./, 'text-encoder', 'diffusers'],
-];
-
-/** Parts of a single-file checkpoint besides the UNet. */
-const OTHER_PARTS = /^(first_stage_model|cond_stage_model|conditioner)\./;
-
 /** Says what kind of model a file holds and for which family it is made. */
 export function detectModel({ tensors }: Pick<SafetensorsHeader, 'tensors'>): DetectedModel {
-  const names = [...tensors.keys()];
-  for (const [mark, kind, layout] of MARKS) {
-    if (!names.some((name) => mark.test(name))) continue;
-    const isWhole = kind !== 'checkpoint' || names.some((name) => OTHER_PARTS.test(name));
-    return { kind: isWhole ? kind : 'unet', family: familyOf(kind, tensors), layout };
-  }
-  return { kind: 'unknown', family: null, layout: null };
+  const { kind, layout } = modelKindOf(tensors.keys());
+  return { kind, family: familyOf(kind, tensors), layout };
 }
 
 function familyOf(kind: ModelKind, tensors: Tensors): ModelFamily | null {

@@ -41,42 +41,50 @@ const XL_CLASSES = { ...CLASSES, text_encoder_2: 'CLIPTextModelWithProjection' }
 /** Tensors that hold no weights: positions 0, 1, 2 …, which old transformers versions saved. */
 const TEXT_ENCODER_IGNORED = new Set(['text_model.embeddings.position_ids']);
 
+/** What a checkpoint without a VAE was trained with, as far as no VAE says it. */
+const USUAL_VAE = { factor: 8, scaling: { xl: 0.13025, other: 0.18215 } } as const;
+
 /** Opens a Stable Diffusion 1, 2 or XL checkpoint in the diffusers folder layout. */
 export async function openDiffusersFolder(
   files: ModelFiles,
   { signal }: { signal?: AbortSignal } = {},
 ): Promise<Checkpoint> {
   const folder = new ModelFolder(files, signal);
-  const isXl = checkModelIndex(folder, await folder.json('model_index.json'));
+  const index = await folder.json('model_index.json');
+  const isXl = checkModelIndex(folder, index);
   const first = await openTextEncoder(folder, { isXl, isSecond: false });
   const texts = isXl ? [first, await openTextEncoder(folder, { isXl, isSecond: true })] : [first];
   const unet = await openUnet(folder);
-  const vae = await openVae(folder);
+  const vae = isAbsent(index.vae) ? null : await openVae(folder);
   checkSizes(
     folder,
     texts.map(({ config }) => config),
     unet.config,
-    vae.config,
+    vae?.config ?? null,
   );
   const scheduler = 'scheduler/scheduler_config.json';
-  const factor = vaeFactor(vae.config);
+  const factor = vae ? vaeFactor(vae.config) : USUAL_VAE.factor;
   return {
     name: files.name,
     description: {
       family: isXl ? 'sdxl' : first.config.activation === 'gelu' ? 'sd2' : 'sd1',
       ...parseSchedulerConfig(`${folder.name}/${scheduler}`, await folder.json(scheduler)),
       isPredictionAssumed: false,
-      latentChannels: vae.config.latentChannels,
+      latentChannels: unet.config.outChannels,
       vaeFactor: factor,
-      scalingFactor: vae.config.scalingFactor,
-      shiftFactor: vae.config.shiftFactor,
+      scalingFactor: vae?.config.scalingFactor ?? USUAL_VAE.scaling[isXl ? 'xl' : 'other'],
+      shiftFactor: vae?.config.shiftFactor ?? 0,
       unetInChannels: unet.config.inChannels,
       unetInputs: unetInputs(unet.config),
       nativeResolution: unet.sampleSize * factor,
       textEncoders: texts.map(({ description }) => description),
       notes: [],
     },
-    components: [...texts.map(({ component }) => component), unet.component, ...vae.components],
+    components: [
+      ...texts.map(({ component }) => component),
+      unet.component,
+      ...(vae?.components ?? []),
+    ],
     sources: folder.used(),
   };
 }
@@ -95,6 +103,8 @@ function checkModelIndex(folder: ModelFolder, index: Readonly<Record<string, unk
   for (const [component, known] of Object.entries(isXl ? XL_CLASSES : CLASSES)) {
     const entry = index[component];
     const name = Array.isArray(entry) ? entry[1] : undefined;
+    // Another VAE may take its place.
+    if (component === 'vae' && isAbsent(entry)) continue;
     if (isXl && component === 'text_encoder' && (name === null || name === undefined)) {
       throw unsupportedModel(file, REFINER);
     }
@@ -106,6 +116,11 @@ function checkModelIndex(folder: ModelFolder, index: Readonly<Record<string, unk
     }
   }
   return isXl;
+}
+
+/** diffusers writes `[null, null]` for a component that was left out. */
+function isAbsent(entry: unknown): boolean {
+  return entry === undefined || (Array.isArray(entry) && entry[1] === null);
 }
 
 async function openTextEncoder(
@@ -172,7 +187,7 @@ function checkSizes(
   folder: ModelFolder,
   texts: readonly ClipTextConfig[],
   unet: UnetConfig,
-  vae: AutoencoderKlConfig,
+  vae: AutoencoderKlConfig | null,
 ): void {
   const unetFile = `${folder.name}/unet/config.json`;
   const sizes = texts.map(({ hiddenSize }) => hiddenSize);
@@ -190,7 +205,7 @@ function checkSizes(
       `the fields for SDXL's conditions leave room for ${embeds ?? 'no'} text features, but the text encoders' projection_dim is ${projection ?? 'not used'}.`,
     );
   }
-  if (unet.outChannels !== vae.latentChannels) {
+  if (vae && unet.outChannels !== vae.latentChannels) {
     throw invalidModel(
       `${folder.name}/unet/config.json`,
       `the field "out_channels" is ${unet.outChannels}, but the VAE's latent_channels is ${vae.latentChannels}.`,

@@ -1,9 +1,10 @@
+import type { ModelKind } from '../../../protocol/model-kind.ts';
 import type { CheckpointComponent } from '../checkpoint.ts';
 import { unsupportedModel } from '../errors.ts';
 import type { ByteSource, ModelFiles } from '../model.ts';
 import { readSafetensorsHeader, type SafetensorsHeader } from '../safetensors.ts';
 import type { LayoutWords } from './check-weights.ts';
-import { detectModel, type ModelKind } from './detect.ts';
+import { detectModel } from './detect.ts';
 
 /** What belongs to a checkpoint, or is used beside one: a VAE, a ControlNet, an upscaler. */
 export interface ModelParts {

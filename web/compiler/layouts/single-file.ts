@@ -1,3 +1,4 @@
+import type { ModelKind } from '../../../protocol/model-kind.ts';
 import type { Checkpoint, CheckpointComponent } from '../checkpoint.ts';
 import { invalidModel, unsupportedModel } from '../errors.ts';
 import { parseJsonObject } from '../json-file.ts';
@@ -6,7 +7,7 @@ import { vaeFactor } from '../models/autoencoder-kl.ts';
 import { readSafetensorsHeader, type SafetensorsHeader } from '../safetensors.ts';
 import { checkWeights } from './check-weights.ts';
 import { describeTextEncoder, REFINER, textStates, unetInputs } from './describe.ts';
-import { detectModel, type ModelKind } from './detect.ts';
+import { detectModel } from './detect.ts';
 import { type KeyMap, renameTensors, type Tensors, withPrefix } from './ldm-keys.ts';
 import { type LdmTextEncoder, readClipText, readOpenClipText } from './ldm-keys-text.ts';
 import { readLdmUnet } from './ldm-keys-unet.ts';
@@ -51,7 +52,7 @@ const SCALING_FACTORS = { sd1: 0.18215, sd2: 0.18215, sdxl: 0.13025 };
 
 /** What a file of another kind is, and where it belongs. */
 const OTHER_KINDS: Readonly<Record<Exclude<ModelKind, 'checkpoint'>, string>> = {
-  unet: 'holds a UNet alone, without text encoder and VAE. Load the complete checkpoint it was taken from.',
+  unet: 'holds a UNet alone: text encoder and VAE are missing. Load the complete checkpoint it was taken from.',
   'text-encoder': 'holds a text encoder alone. Load the complete checkpoint it belongs to.',
   vae: 'is a VAE, no checkpoint. Put it into the VAE folder.',
   taesd: 'is a TAESD autoencoder, no checkpoint. This version of Easel has no use for it yet.',
@@ -61,6 +62,12 @@ const OTHER_KINDS: Readonly<Record<Exclude<ModelKind, 'checkpoint'>, string>> = 
   upscaler: 'is an upscaler, no checkpoint. Put it into the ESRGAN folder.',
   unknown: 'holds no Stable Diffusion model that this version of Easel knows.',
 };
+
+const DIFFUSERS_UNET =
+  'holds the UNet of a diffusers folder alone: text encoder and VAE are missing. Put it back as unet/diffusion_pytorch_model.safetensors into its folder with model_index.json, text_encoder, tokenizer and vae, and load that folder.';
+
+/** Of every VAE that Stable Diffusion was trained with; one that is chosen later says its own. */
+const USUAL_VAE_FACTOR = 8;
 
 /**
  * Opens a checkpoint of one `.safetensors` file in the layout of LDM, A1111 and Civitai. Its structure
@@ -79,7 +86,8 @@ export async function openSingleFile(
   const { scalingFactor, ...schedule } = training;
   const texts = reader.textEncoders();
   const unet = reader.unet();
-  const vae = reader.vae(scalingFactor ?? SCALING_FACTORS[reader.family]);
+  const ownScaling = scalingFactor ?? SCALING_FACTORS[reader.family];
+  const vae = reader.vae(ownScaling);
   reader.checkAllUsed();
   const width = texts.reduce((sum, { config }) => sum + config.hiddenSize, 0);
   if (unet.config.contextSize !== width) {
@@ -95,7 +103,7 @@ export async function openSingleFile(
       `the UNet takes ${embeds ?? 'no'} pooled text features, which do not fit the text encoders.`,
     );
   }
-  if (unet.config.outChannels !== vae.config.latentChannels) {
+  if (vae && unet.config.outChannels !== vae.config.latentChannels) {
     throw invalidModel(
       file.path,
       `the UNet makes latents of ${unet.config.outChannels} channels, but the VAE reads ${vae.config.latentChannels}.`,
@@ -106,16 +114,16 @@ export async function openSingleFile(
     description: {
       family: reader.family,
       ...schedule,
-      latentChannels: vae.config.latentChannels,
-      vaeFactor: vaeFactor(vae.config),
-      scalingFactor: vae.config.scalingFactor,
-      shiftFactor: vae.config.shiftFactor,
+      latentChannels: unet.config.outChannels,
+      vaeFactor: vae ? vaeFactor(vae.config) : USUAL_VAE_FACTOR,
+      scalingFactor: ownScaling,
+      shiftFactor: vae?.config.shiftFactor ?? 0,
       unetInChannels: unet.config.inChannels,
       unetInputs: unetInputs(unet.config),
       nativeResolution: nativeResolution(header, reader.family, schedule.predictionType),
       textEncoders: texts.map(({ description }) => description),
     },
-    components: [...texts.map(({ component }) => component), unet, ...vae.components],
+    components: [...texts.map(({ component }) => component), unet, ...(vae?.components ?? [])],
     sources: sidecar ? [file, sidecar] : [file],
   };
 }
@@ -129,7 +137,8 @@ class SingleFile {
   readonly #used: string[] = [];
 
   constructor(file: string, header: SafetensorsHeader) {
-    const { kind, family } = detectModel(header);
+    const { kind, family, layout } = detectModel(header);
+    if (kind === 'unet' && layout === 'diffusers') throw unsupportedModel(file, DIFFUSERS_UNET);
     if (kind !== 'checkpoint') throw unsupportedModel(file, OTHER_KINDS[kind]);
     if (family === null)
       throw unsupportedModel(file, 'holds a UNet without attention to the text.');
@@ -195,7 +204,9 @@ class SingleFile {
     return part;
   }
 
+  /** Null where the file has none: then another VAE is to take its place. */
   vae(scalingFactor: number) {
+    if (this.#part(VAE).size === 0) return null;
     const source = this.#take(VAE, 'no VAE');
     const { config, keys } = readLdmVae({ file: this.#file, prefix: VAE }, source, scalingFactor);
     const tensors = renameTensors(source, keys);

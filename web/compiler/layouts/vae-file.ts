@@ -107,6 +107,13 @@ function readDiffusersVae(file: string, tensors: Tensors): AutoencoderKlConfig {
   };
 }
 
+/** What a VAE must fit. */
+export interface VaePlace
+  extends Pick<ModelDescription, 'latentChannels' | 'scalingFactor' | 'shiftFactor'> {
+  /** Pixels per latent; null where the checkpoint has no VAE of its own that would say it. */
+  readonly vaeFactor: number | null;
+}
+
 /**
  * A VAE's configuration as a checkpoint uses it: with the checkpoint's scaling. Throws `invalid-model`
  * where its latents are not the checkpoint's.
@@ -114,10 +121,7 @@ function readDiffusersVae(file: string, tensors: Tensors): AutoencoderKlConfig {
 export function fitVae(
   name: string,
   config: AutoencoderKlConfig,
-  checkpoint: Pick<
-    ModelDescription,
-    'latentChannels' | 'vaeFactor' | 'scalingFactor' | 'shiftFactor'
-  >,
+  checkpoint: VaePlace,
 ): AutoencoderKlConfig {
   const { latentChannels, scalingFactor, shiftFactor } = checkpoint;
   if (config.latentChannels !== latentChannels) {
@@ -127,7 +131,7 @@ export function fitVae(
     );
   }
   const factor = vaeFactor(config);
-  if (factor !== checkpoint.vaeFactor) {
+  if (checkpoint.vaeFactor !== null && factor !== checkpoint.vaeFactor) {
     throw invalidModel(
       name,
       `this VAE makes ${factor} × ${factor} pixels of a latent, the checkpoint's ${checkpoint.vaeFactor} × ${checkpoint.vaeFactor}. Choose a VAE made for this checkpoint, or Automatic.`,

@@ -1,7 +1,8 @@
 import type { ModelListing } from '../../../protocol/catalog.ts';
-import { fitVae, openVae } from '../../compiler/layouts/vae-file.ts';
-import type { CompiledComponent, CompiledModel, ModelDescription } from '../../compiler/model.ts';
-import type { AutoencoderKlConfig } from '../../compiler/models/autoencoder-kl.ts';
+import { GenerationError } from '../../../protocol/errors.ts';
+import { fitVae, openVae, type VaePlace } from '../../compiler/layouts/vae-file.ts';
+import type { CompiledComponent, CompiledModel } from '../../compiler/model.ts';
+import { type AutoencoderKlConfig, vaeFactor } from '../../compiler/models/autoencoder-kl.ts';
 import { type LoadOptions, loadCompiled } from './checkpoint-loader.ts';
 import type { Manifest } from './manifest.ts';
 
@@ -12,7 +13,7 @@ import type { Manifest } from './manifest.ts';
  */
 export function loadCompiledVae(
   listing: ModelListing,
-  description: ModelDescription,
+  checkpoint: CompiledModel,
   options: Omit<LoadOptions, 'choosePrecision' | 'open'>,
 ): Promise<Manifest> {
   return loadCompiled(listing, {
@@ -25,8 +26,9 @@ export function loadCompiledVae(
     async open(files, { signal }) {
       const { components, sources } = await openVae(files, { signal });
       for (const { config } of components)
-        fitVae(listing.name, config as AutoencoderKlConfig, description);
+        fitVae(listing.name, config as AutoencoderKlConfig, placeOf(checkpoint));
       // The description is that of the checkpoint at hand; what it says of scaling is set when they are joined.
+      const { description } = checkpoint;
       return { name: listing.name, description, components, sources };
     },
   });
@@ -38,15 +40,45 @@ export function withVae(
   vae: CompiledModel,
   vaeName: string,
 ): CompiledModel {
-  const { description } = checkpoint;
+  const place = placeOf(checkpoint);
+  let factor = checkpoint.description.vaeFactor;
   const kept = checkpoint.components.filter(({ name }) => !isVae(name));
   const taken = vae.components
     .filter(({ name }) => isVae(name))
     .map((component): CompiledComponent => {
       const config = component.config as unknown as AutoencoderKlConfig;
-      return { ...component, config: fitVae(vaeName, config, description) };
+      factor = vaeFactor(config);
+      return { ...component, config: fitVae(vaeName, config, place) };
     });
+  const description = { ...checkpoint.description, vaeFactor: factor };
   return { description, components: [...kept, ...taken] };
+}
+
+/** The place that a VAE takes in a checkpoint: its own VAE's, or what the UNet's latents ask for. */
+function placeOf({ description, components }: CompiledModel): VaePlace {
+  return components.some(({ name }) => isVae(name))
+    ? description
+    : { ...description, vaeFactor: null };
+}
+
+/**
+ * Throws `invalid-model` for a checkpoint that has no VAE where none was chosen in its place; `vaes` are
+ * the names of those that could be.
+ */
+export function requireVae(
+  { components }: { readonly components: readonly { readonly name: string }[] },
+  { name }: Pick<ModelListing, 'name'>,
+  vaes: readonly string[],
+): void {
+  if (components.some((part) => part.name === 'vae_decoder')) return;
+  const choice =
+    vaes.length > 0
+      ? `Choose one (there are ${vaes.slice(0, 8).join(', ')})`
+      : 'Put one into the VAE folder or drop it on the page under Models, and choose it';
+  throw new GenerationError(
+    'invalid-model',
+    `${name} holds no VAE, without which latents do not become pictures. ${choice}: as sd_vae in the options, by --custom-vae at the start, or by the file name ${name}.vae.safetensors, which is taken by itself.`,
+  );
 }
 
 /** Whether a component is part of the VAE. */
