@@ -14,6 +14,9 @@ export const GENERATION_LIMITS = {
   maxPromptCharacters: 100_000,
 } as const;
 
+/** Pictures that one request may bring along: a grid's cells, where other jobs take a batch's at most. */
+export const MAX_JOB_PICTURES = 256;
+
 /** The largest seed that A1111 draws at random. */
 export const MAX_RANDOM_SEED = 4_294_967_293;
 
@@ -37,6 +40,8 @@ export type LatentUpscaleMode = (typeof LATENT_UPSCALE_MODES)[number];
 /** Which part of an img2img picture is redrawn, and how. White of the mask is redrawn. */
 export const inpaintParams = z.object({
   mask: encodedImage,
+  /** `transparency`: the transparent parts of `mask` are redrawn, whatever their colour (OpenAI's masks). */
+  maskFrom: z.enum(['auto', 'transparency']).default('auto'),
   /** Takes the mask's place where pixels are filled and in the latent, but not where the result is pasted. */
   latentMask: encodedImage.nullable().default(null),
   /** Standard deviation of the Gaussian that softens the mask, in pixels of the mask; 0 is off. */
@@ -109,6 +114,13 @@ export const samplingOptions = z.object({
 });
 export type SamplingOptions = z.infer<typeof samplingOptions>;
 
+/** The checkpoint's own VAE, or the small one made for the same latents. */
+export const VAE_METHODS = ['full', 'taesd'] as const;
+
+/** What makes live previews: sums of the latents' channels, a TAESD, or the checkpoint's own VAE. */
+export const PREVIEW_METHODS = ['cheap', 'taesd', 'full'] as const;
+export type PreviewMethod = (typeof PREVIEW_METHODS)[number];
+
 /** How a picture is enlarged (A1111's "extras"). */
 export const upscaleParams = z.object({
   /** A name of `/sdapi/v1/upscalers` other than `None`. */
@@ -126,13 +138,70 @@ export const upscaleParams = z.object({
 });
 export type UpscaleParams = z.infer<typeof upscaleParams>;
 
+/** An img2img picture that goes on beyond its edges: a larger canvas whose new part is masked and redrawn. */
+export const outpaintParams = z.object({
+  /** Pixels added on each side; the canvas is then widened to multiples of 64 on the sides that grow. */
+  left: z.int().min(0).max(2048).default(0),
+  right: z.int().min(0).max(2048).default(0),
+  up: z.int().min(0).max(2048).default(0),
+  down: z.int().min(0).max(2048).default(0),
+  /** Pixels of the picture along the seam that are redrawn with the new part. */
+  seam: z.int().min(0).max(256).default(16),
+  /** The same in the latent, where changes may reach further than what is pasted. */
+  latentSeam: z.int().min(0).max(256).default(16),
+  /** Standard deviation of the Gaussian that softens the mask across the seam, in pixels. */
+  blur: z.int().min(0).max(256).default(32),
+  /** What the new part starts from; as `inpaint.fill`. */
+  fill: z.int().min(0).max(3).default(1),
+  /** Paints the new part beforehand with noise of the picture's spectrum and colours; null leaves it to `fill`. */
+  noise: z
+    .object({
+      /** Power to which the picture's spectrum is raised: higher is smoother. */
+      exponent: z.number().min(0).max(4).default(1),
+      /** 0 is the same noise in all channels, 1 is independent. */
+      colorVariation: z.number().min(0).max(1).default(0.05),
+    })
+    .nullable()
+    .default(null),
+});
+export type OutpaintParams = z.infer<typeof outpaintParams>;
+
+/** One line of a grid's labels; an inactive one is grey and struck through. */
+export const gridLabel = z.object({
+  text: z.string().max(2000),
+  isActive: z.boolean().default(true),
+});
+export type GridLabel = z.infer<typeof gridLabel>;
+
+/** Pictures joined into one, labelled as A1111 does. */
+export const gridParams = z.object({
+  columns: z.int().min(1).max(MAX_JOB_PICTURES),
+  rows: z.int().min(1).max(MAX_JOB_PICTURES),
+  /** Row by row, which of `initImages` lies there; null is left blank. */
+  cells: z.array(z.int().min(0).nullable()).max(MAX_JOB_PICTURES),
+  /** Size in pixels of a blank cell where no picture says it. */
+  cellWidth: z.int().min(1).max(16_384),
+  cellHeight: z.int().min(1).max(16_384),
+  /** One list of lines for each column and row; empty for a grid without labels. */
+  columnLabels: z.array(z.array(gridLabel).max(32)).max(MAX_JOB_PICTURES).default([]),
+  rowLabels: z.array(z.array(gridLabel).max(32)).max(MAX_JOB_PICTURES).default([]),
+  /** Pixels between cells. */
+  margin: z.int().min(0).max(500).default(0),
+  /** Goes into the file. */
+  infotext: z.string().max(400_000).default(''),
+});
+export type GridParams = z.infer<typeof gridParams>;
+
 /**
  * The validated parameters of one job: `batchSize * batchCount` pictures. Seeds are already drawn:
  * -1 does not exist behind the API. Sizes are pixels; the engine rounds them down to the VAE factor.
  */
 export const generationParams = z.object({
-  /** `upscale` enlarges the one picture of `initImages` and looks at `upscale` and `outputFormat` alone. */
-  mode: z.enum(['txt2img', 'img2img', 'upscale']).default('txt2img'),
+  /**
+   * `upscale` enlarges the one picture of `initImages` and looks at `upscale` and `outputFormat` alone; `grid` joins
+   * `initImages` as `grid` says.
+   */
+  mode: z.enum(['txt2img', 'img2img', 'upscale', 'grid']).default('txt2img'),
   prompt: prompt.default(''),
   negativePrompt: prompt.default(''),
   width: side.default(512),
@@ -166,7 +235,7 @@ export const generationParams = z.object({
   randnSource: z.enum(['gpu', 'cpu', 'nv']).default('gpu'),
   /** img2img: 0 keeps the picture, 1 ignores it. */
   denoisingStrength: z.number().min(0).max(1).default(0.75),
-  initImages: z.array(encodedImage).max(GENERATION_LIMITS.maxBatchSize).default([]),
+  initImages: z.array(encodedImage).max(MAX_JOB_PICTURES).default([]),
   /** 0 stretch, 1 crop and fill, 2 letterbox fill, 3 latent resize. */
   resizeMode: z.int().min(0).max(3).default(0),
   /** What shows through transparent init images: a hex colour or a basic colour's name. */
@@ -177,10 +246,14 @@ export const generationParams = z.object({
   inpaintingMaskWeight: z.number().min(0).max(1).default(1),
   /** img2img: null redraws the whole picture. */
   inpaint: inpaintParams.nullable().default(null),
+  /** img2img: null adds nothing; else the mask is made of it, and so is the size. */
+  outpaint: outpaintParams.nullable().default(null),
   /** txt2img: null makes no second pass. */
   hires: hiresParams.nullable().default(null),
   /** Mode `upscale` alone. */
   upscale: upscaleParams.nullable().default(null),
+  /** Mode `grid` alone. */
+  grid: gridParams.nullable().default(null),
   sampling: samplingOptions.prefault({}),
   /** How weights of the prompt reach the text encoder's output. */
   emphasis: z.enum(EMPHASIS_MODES).default('Original'),
@@ -192,6 +265,11 @@ export const generationParams = z.object({
   checkpoint: z.string().max(1000).nullable().default(null),
   /** Name of a VAE, `None` for the checkpoint's own, `Automatic`; null is the one that the engine was started with. */
   vae: z.string().max(1000).nullable().default(null),
+  /** What decodes: the checkpoint's VAE, or a TAESD of its latents where one is there. */
+  vaeDecoder: z.enum(VAE_METHODS).default('full'),
+  vaeEncoder: z.enum(VAE_METHODS).default('full'),
+  /** What makes previews; a TAESD where one is there, else sums of the latents' channels. */
+  previewMethod: z.enum(PREVIEW_METHODS).default('taesd'),
   /** Steps between two previews; 0 makes none. */
   previewEverySteps: z.int().min(0).max(GENERATION_LIMITS.maxSteps).default(0),
   outputFormat: z.enum(['png', 'jpg', 'webp']).default('png'),

@@ -13,6 +13,7 @@ import {
   pixelsToGrey,
   type RgbaPixels,
   readMask,
+  transparencyMask,
 } from './images/rgba.ts';
 import type { LatentPlane } from './latent-resize.ts';
 
@@ -50,7 +51,10 @@ export function readInpaintMask(
 ): MaskReading {
   const { blurX, blurY, isOnlyMasked, padding } = inpaint;
   const infotext: Record<string, InfotextInput> = {};
-  let mask = readMask(pictures.mask, inpaint.isRounded);
+  let mask =
+    inpaint.maskFrom === 'transparency'
+      ? transparencyMask(pictures.mask)
+      : readMask(pictures.mask, inpaint.isRounded);
   if (inpaint.isInverted) {
     mask = invert(mask);
     infotext['Mask mode'] = 'Inpaint not masked';

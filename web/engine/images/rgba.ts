@@ -1,3 +1,4 @@
+import { GenerationError } from '../../../protocol/errors.ts';
 import type { Pixels } from './pixels.ts';
 
 /** A picture with transparency: 8-bit rows of red, green, blue and alpha, colours not multiplied by alpha. */
@@ -92,6 +93,17 @@ export function readMask({ width, height, data }: RgbaPixels, isRounded: boolean
     else out[i] = alpha as number;
   }
   return { width, height, data: out };
+}
+
+/** What a picture's transparency shows, 255 where it is clear. Throws `invalid-request` for a picture without any. */
+export function transparencyMask({ width, height, data }: RgbaPixels): GreyPixels {
+  const out = new Uint8Array(width * height);
+  for (let i = 0; i < out.length; i++) out[i] = 255 - (data[i * 4 + 3] as number);
+  if (out.some((value) => value > 0)) return { width, height, data: out };
+  throw new GenerationError(
+    'invalid-request',
+    'The mask has no transparent area: make transparent what is to be redrawn.',
+  );
 }
 
 export function invert({ width, height, data }: GreyPixels): GreyPixels {

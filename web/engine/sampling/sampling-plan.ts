@@ -1,3 +1,4 @@
+import type { GenerationParams } from '../../../protocol/generation.ts';
 import { type SamplerName, type SchedulerName, samplerInfo } from '../../../protocol/samplers.ts';
 import { type Img2imgSteps, img2imgSigmas, img2imgSteps } from './img2img-steps.ts';
 import { at } from './indexing.ts';
@@ -41,7 +42,7 @@ export interface SamplingRequest {
   readonly sampler: SamplerName;
   readonly scheduler: SchedulerName;
   readonly steps: number;
-  readonly mode: 'txt2img' | 'img2img' | 'upscale';
+  readonly mode: GenerationParams['mode'];
   readonly denoisingStrength?: number;
   /** The hires second pass names its steps, which are then made in full. */
   readonly givenSteps?: number | null;
