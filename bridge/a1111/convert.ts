@@ -6,6 +6,7 @@ import {
   type InpaintParams,
   inpaintParams,
   MAX_RANDOM_SEED,
+  type PreviewMethod,
 } from '../../protocol/generation.ts';
 import type { SamplerName } from '../../protocol/samplers.ts';
 import { applyNamedStyles, type PromptStyle } from '../../protocol/styles.ts';
@@ -80,6 +81,20 @@ const FORMATS: ReadonlyMap<unknown, GenerationParams['outputFormat']> = new Map(
 function previewEverySteps(options: Options): number {
   if (options.live_previews_enable === false) return 0;
   return Math.max(0, Math.trunc(optionNumber(options, 'show_progress_every_n_steps', 10)));
+}
+
+const PREVIEW_METHOD_BY_NAME: ReadonlyMap<unknown, PreviewMethod> = new Map([
+  ['Full', 'full'],
+  ['Approx cheap', 'cheap'],
+]);
+
+/** What draws previews, and whether a TAESD takes the VAE's place. */
+function autoencoders(options: Options) {
+  return {
+    previewMethod: PREVIEW_METHOD_BY_NAME.get(options.show_progress_type) ?? 'taesd',
+    vaeDecoder: options.sd_vae_decode_method === 'TAESD' ? 'taesd' : 'full',
+    vaeEncoder: options.sd_vae_encode_method === 'TAESD' ? 'taesd' : 'full',
+  } satisfies GenerationInput;
 }
 
 /** The format of pictures that the option `samples_format` asks for. */
@@ -164,6 +179,7 @@ function commonParams(
     checkpoint,
     vae: typeof options.sd_vae === 'string' ? options.sd_vae.slice(0, 1000) : null,
     previewEverySteps: previewEverySteps(options),
+    ...autoencoders(options),
     outputFormat: outputFormatOf(options),
   } satisfies GenerationInput;
   return { params, notes: [...notes, ...styleNotes(request, styles), ...scriptNotes(request)] };

@@ -18,7 +18,7 @@ describe('the preview of latents', () => {
   it('mixes the four channels of Stable Diffusion into colours', async () => {
     const latents = new Float32Array(4 * 64 * 32);
     latents.fill(1, 0, 64 * 32);
-    const previewer = createPreviewer(SD1, { width: 256, height: 512 });
+    const previewer = createPreviewer(SD1, { size: { width: 256, height: 512 }, method: 'cheap' });
     const pixels = await previewer.make(space(), latents);
     expect([pixels?.width, pixels?.height]).toEqual([128, 256]);
     // (factor + 1) / 2 · 255 of the first channel's row.
@@ -29,7 +29,10 @@ describe('the preview of latents', () => {
     const latents = new Float32Array(4 * 16 * 16).fill(1);
     const size = { width: 128, height: 128 };
     const of = async (family: 'sd1' | 'sdxl') =>
-      (await createPreviewer({ ...SD1, family }, size).make(space(), latents))!.data.slice(0, 3);
+      (await createPreviewer({ ...SD1, family }, { size, method: 'cheap' }).make(
+        space(),
+        latents,
+      ))!.data.slice(0, 3);
     expect(await of('sd1')).not.toEqual(await of('sdxl'));
   });
 
@@ -42,8 +45,7 @@ describe('the preview of latents', () => {
     });
     const previewer = createPreviewer(
       { family: 'sd1', latentChannels: 16, vaeFactor: 32 },
-      { width: 256, height: 512 },
-      () => clock,
+      { size: { width: 256, height: 512 }, method: 'taesd', now: () => clock },
     );
     const first = await previewer.make(decoding, new Float32Array(1));
     expect([first?.width, first?.height]).toEqual([128, 256]);

@@ -61,6 +61,7 @@ async function setUp({
     },
     hasRoomForSingle: () => hasRoomForSingle,
     vaeDecoder: async () => unet,
+    sketch: null,
   };
   const batch = { pictures, channels: 1, height: 1, width: 1 };
   const request = { ...batch, contexts, guidanceScale: 7.5 };

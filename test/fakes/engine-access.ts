@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import * as ort from 'onnxruntime-web/wasm';
 import type { ModelListing } from '../../protocol/catalog.ts';
 import type { DeviceInfo } from '../../protocol/device.ts';
+import type { ModelFiles } from '../../web/compiler/model.ts';
 import type { EngineAccess } from '../../web/engine/browser-access.ts';
 import { encodeImage } from '../../web/engine/images/encode-image.ts';
 import type { Pixels } from '../../web/engine/images/pixels.ts';
@@ -52,6 +53,8 @@ export interface NodeAccessOptions {
   readonly localEntries?: KeyValueStore;
   /** Version of the listing; another one stands for changed files. */
   readonly version?: string;
+  /** Files that are listed beside the checkpoint. */
+  readonly beside?: readonly (ModelFiles & { readonly kind: ModelListing['kind'] })[];
   /** Stands in for a part of the runtime. */
   readonly wrap?: (runtime: Runtime, opened: number) => Runtime;
 }
@@ -75,13 +78,21 @@ export function nodeAccess(options: NodeAccessOptions = {}): NodeAccess {
     files: files.files.map(({ path, sizeBytes }) => ({ path, sizeBytes })),
     version,
   };
+  const { beside = [] } = options;
+  const besideListings = beside.map(
+    ({ kind, name, files }): ModelListing => ({
+      ...{ kind, name, source: 'bridge', filename: name, url: `beside/${kind}/${name}/`, version },
+      files: files.map(({ path, sizeBytes }) => ({ path, sizeBytes })),
+    }),
+  );
+  const listings = [listing, ...besideListings];
   const sources: ModelSources = {
-    listings: [listing],
-    refresh: async () => [listing],
+    listings,
+    refresh: async () => listings,
     find: (name) => (name === listing.name ? listing : null),
-    open: () => ({
+    open: (of) => ({
       ...files,
-      files: files.files.map((file) => ({
+      files: (beside[besideListings.indexOf(of)] ?? files).files.map((file) => ({
         ...file,
         read(offset, length) {
           reads.push(file.path);

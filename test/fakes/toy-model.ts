@@ -89,6 +89,7 @@ export function createToyModel(): ToyModel {
         predict,
         createBlend: (share, known) => async (x) => blendArrays(x, share, known),
         async pace() {},
+        sketch: null,
         async decode(latents, index) {
           if (!sampled) samples.push(latents);
           sampled = true;

@@ -24,6 +24,8 @@ export interface GraphOptions {
   readonly pooled?: boolean;
   /** UNet: takes a ControlNet's residuals, `control_down_0` … and `control_mid`. */
   readonly control?: boolean;
+  /** TAESD's decoder: the picture's sides are divided by it, 1 by default. */
+  readonly pool?: number;
   /** Text encoders: adds the inputs `overrides` and `override_mask`, for textual inversions. */
   readonly overrides?: boolean;
   /** `webgpu` uses fused operators that only its provider has; `wasm` (the default) runs on both. */
@@ -42,7 +44,7 @@ export interface GraphOptions {
  * | vae_encoder | `sample` f32 [b, 3, H, W] in -1..1 | `latent_mean`, `latent_std` f32 [b, c, h, w], not scaled |
  * | vae_decoder | `latents` f32 [b, c, h, w] on the sampler's scale | `image` f32 [b, 3, H, W], about -1..1, not clamped |
  * | taesd_encoder | `sample` f32 [b, 3, H, W] in -1..1 | `latents` f32 [b, c, h, w] on the sampler's scale |
- * | taesd_decoder | as vae_decoder | as vae_decoder |
+ * | taesd_decoder | as vae_decoder | as vae_decoder; with `pool` its sides divided by that |
  * | controlnet | as unet, `controlnet_cond` f32 [b, 3, H, W] in 0..1, `conditioning_scale` f32 [1] | `control_down_0` …, `control_mid`: inputs of the UNet's graph |
  * | upscaler | `image` f32 [b, 3, h, w] in 0..1; h and w are the shape's latent sizes | `upscaled` f32 [b, 3, s·h, s·w], about 0..1 |
  *
@@ -58,6 +60,7 @@ export function buildGraph(
     finalNorm = true,
     pooled = false,
     control = false,
+    pool = 1,
     overrides = false,
     provider = 'wasm',
     maxBindingBytes = Number.POSITIVE_INFINITY,
@@ -72,7 +75,7 @@ export function buildGraph(
     activationDtype(component),
     shape,
     storedWeights(component, shardPaths),
-    { clipSkip, finalNorm, pooled, control, overrides, provider, maxBindingBytes },
+    { clipSkip, finalNorm, pooled, control, pool, overrides, provider, maxBindingBytes },
   );
   return { onnx: graph.encode(), shardPaths };
 }

@@ -38,6 +38,8 @@ export interface ComponentOptions {
   readonly pooled: boolean;
   /** UNet: takes a ControlNet's residuals. */
   readonly control: boolean;
+  /** TAESD's decoder: sides of the picture over this. */
+  readonly pool: number;
   /** Text encoders: takes vectors in the place of tokens. */
   readonly overrides: boolean;
   readonly provider: Provider;
@@ -85,8 +87,10 @@ export function buildComponent(
   dtype: TargetDtype,
   shape: GraphShape,
   weights: WeightSource,
-  { clipSkip, finalNorm, pooled, control, overrides, provider, maxBindingBytes }: ComponentOptions,
+  options: ComponentOptions,
 ): GraphBuilder {
+  const { clipSkip, finalNorm, pooled, control, pool, overrides, provider, maxBindingBytes } =
+    options;
   const g = new GraphBuilder(name, { dtype, provider, weights });
   switch (config.type) {
     case 'clip-text':
@@ -108,7 +112,7 @@ export function buildComponent(
       break;
     case 'taesd':
       if (name === 'taesd_encoder') buildTaesdEncoder(g, config, shape);
-      else buildTaesdDecoder(g, config, shape);
+      else buildTaesdDecoder(g, config, { ...shape, pool });
       break;
     case 'controlnet':
       buildControlnet(g, config, shape);
@@ -136,6 +140,7 @@ export function planWeights(name: ComponentName, config: ComponentConfig): Weigh
     finalNorm: true,
     pooled: false,
     control: false,
+    pool: 1,
     overrides: false,
     provider: 'wasm',
     maxBindingBytes: Number.POSITIVE_INFINITY,

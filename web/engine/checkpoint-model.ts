@@ -8,7 +8,9 @@ import type {
 } from '../compiler/model.ts';
 import { largestTile } from './device-limits.ts';
 import type { BatchShape, DiffusionModel, LatentSpace, LatentsRequest } from './diffusion-model.ts';
+import type { Companion } from './models/companions.ts';
 import type { LoadedEmbedding } from './models/embedding-loader.ts';
+import { MAX_PREVIEW_SIDE } from './previews.ts';
 import {
   createEmbeddingFinder,
   type EmbeddingPlace,
@@ -55,9 +57,22 @@ export interface CheckpointModel extends DiffusionModel {
   useWeights(weights: ModelWeights, changed: readonly ComponentName[]): Promise<void>;
   /** The textual inversions that prompts may name from now on. */
   useEmbeddings(embeddings: readonly LoadedEmbedding[]): void;
+  /** The small autoencoder of the checkpoint's latents from now on. */
+  useTaesd(taesd: TaesdUse): void;
   /** Gives all weights back. */
   release(): Promise<void>;
 }
+
+/** A TAESD and what it does; its decoder draws previews in any case. */
+export interface TaesdUse {
+  readonly decoder: Companion | null;
+  readonly encoder: Companion | null;
+  /** Whether pictures are decoded, and encoded, by it and not by the VAE. */
+  readonly decodes: boolean;
+  readonly encodes: boolean;
+}
+
+const NO_TAESD: TaesdUse = { decoder: null, encoder: null, decodes: false, encodes: false };
 
 export function createCheckpointModel(options: CheckpointModelOptions): CheckpointModel {
   const { runtime, tokenizers, budgetBytes, onNote = () => {} } = options;
@@ -87,26 +102,53 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
     });
   }
 
+  /** A session of a network beside the checkpoint. */
+  function companionSession(
+    { name, key, component: part, shards }: Companion,
+    shape: GraphShape,
+    graphOptions: GraphOptions = {},
+    keepOnGpu = false,
+  ): Promise<ModelSession> {
+    const id = JSON.stringify([key, shape, graphOptions]);
+    return cache.get(id, weightBytes(part), async () => {
+      const { provider } = runtime.device;
+      const graph = buildGraph(part, shape, { ...graphOptions, provider });
+      const what = `The ${LABELS[part.name]} ${name}`;
+      return runtime.openSession(graph, { what, shards: await shards(), keepOnGpu });
+    });
+  }
+
+  let taesd = NO_TAESD;
   let embeddings: readonly LoadedEmbedding[] = [];
   let tile = largestTile(current.compiled, runtime.device);
   let isEconomical = false;
 
   /** A VAE's part for a picture of that many latents: whole, or in tiles where it is too large. */
   async function vae(name: 'vae_encoder' | 'vae_decoder', height: number, width: number) {
-    if (height <= tile && width <= tile) return session(name, latentShapeOf(1, height, width));
+    const isDecoder = name === 'vae_decoder';
+    const small = isDecoder ? taesd.decodes && taesd.decoder : taesd.encodes && taesd.encoder;
+    const open = (rows: number, columns: number) => {
+      const shape = latentShapeOf(1, rows, columns);
+      return small ? companionSession(small, shape) : session(name, shape);
+    };
+    if (height <= tile && width <= tile) return open(height, width);
     const { vaeFactor } = description;
     const side = Math.min(tile, COMMON_TILE) * vaeFactor;
     onNote(
       `The VAE worked in tiles of ${side} pixels: the whole picture is too much for the device.`,
     );
-    const isDecoder = name === 'vae_decoder';
     return createTiledSession({
       runtime,
-      open: (part) => session(name, latentShapeOf(1, part.height, part.width)),
+      open: (part) => open(part.height, part.width),
       tile: Math.min(tile, COMMON_TILE),
       ...(isDecoder
         ? { input: 'latents', output: 'image', inputScale: 1, outputScale: vaeFactor }
-        : { input: 'sample', output: 'latent_mean', inputScale: vaeFactor, outputScale: 1 }),
+        : {
+            input: 'sample',
+            output: small ? 'latents' : 'latent_mean',
+            inputScale: vaeFactor,
+            outputScale: 1,
+          }),
     });
   }
 
@@ -141,6 +183,8 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
     const { vaeFactor, shiftFactor, scalingFactor } = description;
     const encoder = await vae('vae_encoder', height / vaeFactor, width / vaeFactor);
     const outputs = await encoder.run({ sample: runtime.tensor(image, [1, 3, height, width]) });
+    // A TAESD's latents are on the sampler's scale.
+    if (outputs.latents) return take(outputs, 'latents');
     const mean = await take(outputs, 'latent_mean');
     return mean.map((value) => (value - shiftFactor) * scalingFactor);
   }
@@ -159,7 +203,16 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
           weightBytes(component('unet')),
         ),
       vaeDecoder: () => vae('vae_decoder', height, width),
+      sketch: sketchOf(height, width),
     };
+  }
+
+  /** Previews by the TAESD, no larger than they are shown. */
+  function sketchOf(height: number, width: number): BatchSessions['sketch'] {
+    const { decoder } = taesd;
+    if (!decoder || height > tile || width > tile) return null;
+    const pool = Math.ceil((Math.max(height, width) * description.vaeFactor) / MAX_PREVIEW_SIDE);
+    return () => companionSession(decoder, latentShapeOf(1, height, width), { pool });
   }
 
   async function withLatents<R>(
@@ -230,6 +283,9 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
       if (identities(next) === identities(embeddings)) return;
       embeddings = next;
       texts.forget();
+    },
+    useTaesd(next) {
+      taesd = next;
     },
     async release() {
       texts.forget();

@@ -47,6 +47,16 @@ export interface UnetCall {
   readonly mixes: readonly (readonly number[])[];
 }
 
+/** A small picture of latents on their way. */
+export interface Sketch {
+  /** f32 [3, height, width], about -1..1. */
+  readonly image: Float32Array;
+  readonly width: number;
+  readonly height: number;
+  /** What it took, without the work that was under way before. */
+  readonly milliseconds: number;
+}
+
 /** Where a batch's latents live while they are sampled; all of it is released when the batch is done. */
 export interface LatentSpace<T> {
   readonly math: LatentMath<T>;
@@ -58,6 +68,8 @@ export interface LatentSpace<T> {
   pace(): Promise<void>;
   /** Picture `index` of the batch: f32 [3, height, width], about -1..1. */
   decode(latents: T, index: number): Promise<Float32Array>;
+  /** The first picture, small, by a TAESD; null where there is none for these latents, or the picture is too large for it. */
+  readonly sketch: ((latents: T) => Promise<Sketch>) | null;
 }
 
 /** A checkpoint in memory, as the pipeline sees it: tests put their own in its place. */

@@ -11,6 +11,7 @@ import { createEngineDevice } from './engine-device.ts';
 import { createIdleTimer } from './idle-timer.ts';
 import { createSerialQueue, type SerialQueue } from './listeners.ts';
 import { checkpointSha256 } from './models/cache-key.ts';
+import { createCompanions } from './models/companions.ts';
 import { loadEmbeddings } from './models/embedding-loader.ts';
 import { chooseLoras } from './models/lora-choice.ts';
 import type { ModelStore } from './models/model-store.ts';
@@ -18,6 +19,7 @@ import { defaultCheckpoint, sourceIdentity, toCheckpointInfo } from './models/so
 import { browserStorageUse } from './models/storage-room.ts';
 import { chooseVae } from './models/vae-choice.ts';
 import { type JobFlags, type JobHost, runJob } from './run-job.ts';
+import { loadTaesd } from './taesd-use.ts';
 import { createUpscalers } from './upscaling/upscalers.ts';
 
 /** The engine that does the work; the relay's state is the relay client's own. */
@@ -29,7 +31,13 @@ export interface LocalEngine extends Omit<Engine, 'onRelayStatus'> {
 }
 
 /** What is loaded for no job in particular. */
-const NO_JOB = { vae: null, prompt: '', negativePrompt: '', hires: null } as const;
+const NO_JOB: Omit<Parameters<JobHost['load']>[0], 'checkpoint'> = {
+  ...{ vae: null, prompt: '', negativePrompt: '', hires: null },
+  previewEverySteps: 0,
+  previewMethod: 'cheap',
+  vaeDecoder: 'full',
+  vaeEncoder: 'full',
+};
 
 const IDLE: EngineStatus = { state: 'idle', ...NOTHING_KNOWN };
 
@@ -43,6 +51,7 @@ export function createLocalEngine(
   const idle = createIdleTimer(config.unloadIdleMinutes, () => void unloadIdle());
   const inTurn: SerialQueue = (task, signal) => idle.during(() => queue(task, signal));
   const keeper = createCheckpointKeeper(config, access);
+  const companions = createCompanions(access.sources, keeper.store);
   let running: JobFlags | null = null;
   /** The checkpoint of a job that names none, also after it left the device. */
   let lastName: string | null = null;
@@ -72,6 +81,7 @@ export function createLocalEngine(
     onLost(reason) {
       console.error(`The graphics device was lost: ${reason}`);
       keeper.forget();
+      companions.release();
       update({
         ...loadedFacts(),
         message: `The graphics device was lost (${reason}). The next job starts on a fresh one.`,
@@ -87,6 +97,7 @@ export function createLocalEngine(
   async function releaseMemory(): Promise<void> {
     await upscalers.release();
     await keeper.unload();
+    companions.release();
   }
 
   /** Gives the device back after idle minutes. Not through `inTurn`: this is no use of the engine. */
@@ -192,13 +203,24 @@ export function createLocalEngine(
         signal,
       });
       loaded.model.useEmbeddings(embeddings);
+      const beside = {
+        ...{ description, listings, companions, onActivity, signal },
+        runtimeVersion: runtime.version,
+        onNote: (note: string) => void loaded.notes.push(note),
+      };
+      const taesd = await loadTaesd(wanted, beside);
+      loaded.model.useTaesd(taesd);
       lastName = loaded.name;
       if (loaded !== before) {
         update({ ...loadedFacts(), message: null });
         // A checkpoint's hash is known once it was loaded.
         await refreshModels().catch((error: unknown) => console.warn(error));
       }
-      return { loaded, runtime, loras, embeddings };
+      const standIns = {
+        decodes: taesd.decodes && taesd.decoder !== null,
+        encodes: taesd.encodes && taesd.encoder !== null,
+      };
+      return { loaded, runtime, loras, embeddings, standIns };
     } finally {
       update(loadedFacts());
     }
@@ -263,12 +285,14 @@ export function createLocalEngine(
     deleteCompiled: (key) =>
       inTurn(async () => {
         if (keeper.uses(key)) await keeper.unload();
+        if (companions.uses(key)) companions.release();
         await (await keeper.store()).delete(key);
         update(loadedFacts());
       }),
     deleteAllCompiled: () =>
       inTurn(async () => {
         await keeper.unload();
+        companions.release();
         await deleteUnused(await keeper.store());
         update(loadedFacts());
       }),

@@ -1,3 +1,4 @@
+import type { PreviewMethod } from '../../protocol/generation.ts';
 import type { ModelDescription } from '../compiler/model.ts';
 import type { LatentSpace } from './diffusion-model.ts';
 import { type Pixels, toPixels } from './images/pixels.ts';
@@ -21,9 +22,9 @@ const SDXL: LatentColours = [
 ];
 
 /** Longest side of a preview, pixels. */
-const MAX_SIDE = 256;
-/** Share of a job's time that full decodes for previews may take. */
-const DECODE_SHARE = 0.1;
+export const MAX_PREVIEW_SIDE = 256;
+/** Share of a job's time that networks may take for previews. */
+const NETWORK_SHARE = 0.1;
 
 /** Makes the preview of a batch's first picture. */
 export interface Previewer {
@@ -31,38 +32,58 @@ export interface Previewer {
   make<T>(space: LatentSpace<T>, denoised: T): Promise<Pixels | null>;
 }
 
+export interface PreviewOptions {
+  readonly size: { readonly width: number; readonly height: number };
+  readonly method: PreviewMethod;
+  /** Milliseconds. */
+  readonly now?: () => number;
+}
+
+type Latents = Pick<ModelDescription, 'family' | 'latentChannels' | 'vaeFactor'>;
+
 /**
- * Previews of latents: a sum of four channels for Stable Diffusion's own latents, the decoder itself for
- * others, which then takes a tenth of the time at most.
+ * Previews of latents: by a TAESD, by the checkpoint's own decoder, or as a sum of four channels. A network takes
+ * a tenth of the time at most; in between, and where there is no TAESD, the sum stands in. Latents of other models
+ * have no sum: the checkpoint's decoder does it, as often as it may.
  */
-export function createPreviewer(
-  {
-    family,
-    latentChannels,
-    vaeFactor,
-  }: Pick<ModelDescription, 'family' | 'latentChannels' | 'vaeFactor'>,
-  size: { readonly width: number; readonly height: number },
-  now: () => number = () => performance.now(),
-): Previewer {
+export function createPreviewer(latents: Latents, options: PreviewOptions): Previewer {
+  const { size, method, now = () => performance.now() } = options;
+  const hasSum = latents.latentChannels === 4 && latents.vaeFactor === 8;
   const startedAt = now();
   let spentMs = 0;
-  if (latentChannels === 4 && vaeFactor === 8) {
-    const colours = family === 'sdxl' ? SDXL : SD1;
-    const [width, height] = [size.width / vaeFactor, size.height / vaeFactor];
-    return {
-      make: async (space, denoised) =>
-        enlarged(mixChannels(await space.math.toArray(denoised), width, height, colours)),
-    };
+  const mayTake = () => spentMs <= NETWORK_SHARE * (now() - startedAt);
+
+  async function decoded<T>(space: LatentSpace<T>, denoised: T): Promise<Pixels> {
+    const before = now();
+    const pixels = toPixels(await space.decode(denoised, 0), size.height, size.width);
+    spentMs += now() - before;
+    return reduced(pixels);
   }
+
   return {
     async make(space, denoised) {
-      if (spentMs > DECODE_SHARE * (now() - startedAt)) return null;
-      const before = now();
-      const pixels = toPixels(await space.decode(denoised, 0), size.height, size.width);
-      spentMs += now() - before;
-      return reduced(pixels);
+      if (mayTake()) {
+        if (method === 'full') return decoded(space, denoised);
+        if (method === 'taesd' && space.sketch) {
+          const { image, height, width, milliseconds } = await space.sketch(denoised);
+          spentMs += milliseconds;
+          return reduced(toPixels(image, height, width));
+        }
+        if (!hasSum) return decoded(space, denoised);
+      }
+      if (!hasSum) return null;
+      return enlarged(summed(await space.math.toArray(denoised), latents, size));
     },
   };
+}
+
+function summed(
+  values: Float32Array,
+  { family, vaeFactor }: Latents,
+  size: PreviewOptions['size'],
+): Pixels {
+  const colours = family === 'sdxl' ? SDXL : SD1;
+  return mixChannels(values, size.width / vaeFactor, size.height / vaeFactor, colours);
 }
 
 /** The first picture of a batch's latents as small pixels, one a latent. */
@@ -87,11 +108,14 @@ function mixChannels(
 }
 
 function enlarged(pixels: Pixels): Pixels {
-  return fitted(pixels, Math.max(1, Math.floor(MAX_SIDE / Math.max(pixels.width, pixels.height))));
+  return fitted(
+    pixels,
+    Math.max(1, Math.floor(MAX_PREVIEW_SIDE / Math.max(pixels.width, pixels.height))),
+  );
 }
 
 function reduced(pixels: Pixels): Pixels {
-  return fitted(pixels, Math.min(1, MAX_SIDE / Math.max(pixels.width, pixels.height)));
+  return fitted(pixels, Math.min(1, MAX_PREVIEW_SIDE / Math.max(pixels.width, pixels.height)));
 }
 
 function fitted(pixels: Pixels, factor: number): Pixels {

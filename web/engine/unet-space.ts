@@ -1,5 +1,11 @@
 import type { ModelDescription } from '../compiler/model.ts';
-import type { LatentSpace, LatentsRequest, TextContext, UnetCall } from './diffusion-model.ts';
+import type {
+  LatentSpace,
+  LatentsRequest,
+  Sketch,
+  TextContext,
+  UnetCall,
+} from './diffusion-model.ts';
 import type { Copies, LatentOps } from './runtime/latent-ops.ts';
 import type { ModelSession, Runtime } from './runtime/runtime.ts';
 import type { DeviceTensor } from './runtime/tensor.ts';
@@ -11,6 +17,8 @@ export interface BatchSessions {
   /** False when the one-row UNet would push the two-row one out of memory. */
   hasRoomForSingle(tokens: number): boolean;
   vaeDecoder(): Promise<ModelSession>;
+  /** A TAESD's decoder that gives a small picture; null without one. */
+  readonly sketch: (() => Promise<ModelSession>) | null;
 }
 
 /** Texts that share a run of the UNet, each repeated to `tokens`. */
@@ -167,10 +175,30 @@ export function createLatentSpace<T>(
     }
   }
 
+  async function drawSketch(open: () => Promise<ModelSession>, latents: T): Promise<Sketch> {
+    const session = await open();
+    // Reading back waits for all work before it: what the step still does is not the sketch's time.
+    await runtime.settled();
+    const startedAt = performance.now();
+    const picture = await ops.picture(latents, 0);
+    try {
+      const { image } = await session.run({ latents: picture });
+      const values = await image?.read();
+      const [, , height = 0, width = 0] = image?.shape ?? [];
+      image?.dispose();
+      if (!(values instanceof Float32Array)) throw new TypeError('a TAESD has no output image');
+      return { image: values, width, height, milliseconds: performance.now() - startedAt };
+    } finally {
+      picture.dispose();
+    }
+  }
+
+  const { sketch } = sessions;
   return {
     math: ops.math,
     predict,
     decode,
+    sketch: sketch && ((latents) => drawSketch(sketch, latents)),
     createBlend: ops.createBlend,
     async pace() {
       // On a GPU one step stays in flight, so that the device never waits for JavaScript.

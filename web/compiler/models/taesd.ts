@@ -1,6 +1,6 @@
 import { conv2d, dimensions4 } from '../layers/basic.ts';
 import type { GraphBuilder, Value } from '../onnx/graph-builder.ts';
-import { add, cast, mul, resizeNearest, scalar, unary } from '../onnx/ops.ts';
+import { add, averagePool, cast, mul, resizeNearest, scalar, unary } from '../onnx/ops.ts';
 
 /**
  * TAESD, a small autoencoder for the latents of another (Ollin Boer Bohan's; diffusers' `AutoencoderTiny`).
@@ -16,6 +16,8 @@ export interface TaesdOptions {
   readonly batch: number;
   readonly latentHeight: number;
   readonly latentWidth: number;
+  /** Decoder: the picture's sides are divided by it, for previews of which less comes back from the device. */
+  readonly pool?: number;
 }
 
 /** Residual blocks of each level, from the picture's size down and from the latents' size up. */
@@ -51,11 +53,11 @@ export function buildTaesdEncoder(
   g.output('latents', cast(g, hidden, 'float32'));
 }
 
-/** `latents` [b, c, h, w] on the sampler's scale → `image` [b, 3, H, W], about −1..1, not clamped. */
+/** `latents` [b, c, h, w] on the sampler's scale → `image` [b, 3, H / pool, W / pool], about −1..1, not clamped. */
 export function buildTaesdDecoder(
   g: GraphBuilder,
   { channels, latentChannels }: TaesdConfig,
-  { batch, latentHeight, latentWidth }: TaesdOptions,
+  { batch, latentHeight, latentWidth, pool = 1 }: TaesdOptions,
 ): void {
   const shape = [batch, latentChannels, latentHeight, latentWidth];
   const latents = cast(g, g.input('latents', 'float32', shape), g.dtype);
@@ -75,7 +77,7 @@ export function buildTaesdDecoder(
     hidden = conv2d(g, next(), hidden, { outChannels: channels, kernel: 3, bias: false });
   });
   hidden = conv2d(g, next(), hidden, { outChannels: IMAGE_CHANNELS, kernel: 3 });
-  g.output('image', cast(g, scaled(g, hidden, 2, -1), 'float32'));
+  g.output('image', cast(g, averagePool(g, scaled(g, hidden, 2, -1), pool), 'float32'));
 }
 
 /** Three convolutions and a shortcut, with a ReLU after all but the last, and after the sum. */

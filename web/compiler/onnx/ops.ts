@@ -129,6 +129,15 @@ export function resizeNearest(g: GraphBuilder, x: Value, height: number, width: 
   );
 }
 
+/** Means of squares of `side` values of NCHW; what makes no whole square at the right and the bottom is left out. */
+export function averagePool(g: GraphBuilder, x: Value, side: number): Value {
+  if (side === 1) return x;
+  const [batch = 1, channels = 1, height = 1, width = 1] = x.shape;
+  const shape = [batch, channels, Math.floor(height / side), Math.floor(width / side)];
+  const attributes = { kernel_shape: { ints: [side, side] }, strides: { ints: [side, side] } };
+  return g.op('AveragePool', [x], { dtype: x.dtype, shape }, { attributes });
+}
+
 /** x · sigmoid(alpha · x) in one node; alpha 1 is SiLU, 1.702 is CLIP's quick gelu. */
 export function swish(g: GraphBuilder, x: Value, alpha: number): Value {
   return g.op('QuickGelu', [x], x, {

@@ -55,6 +55,7 @@ export function infotextOf({
   const loraHashes = networkHashes(job.loras ?? []);
   const skips = [...skipped].map((reason) => skippingInfotext(skipping, reason));
   return {
+    ...(init && job.vaeStandIns?.encodes ? { 'VAE Encoder': 'TAESD' } : {}),
     ...init?.infotext,
     ...plan.hiresInfotext,
     ...(loraHashes === null ? {} : { 'Lora hashes': loraHashes }),
@@ -65,6 +66,7 @@ export function infotextOf({
     ...(params.useOldScheduling ? { 'Old prompt editing timelines': true } : {}),
     ...plan.infotext,
     ...Object.assign({}, ...skips),
+    ...(job.vaeStandIns?.decodes ? { 'VAE Decoder': 'TAESD' } : {}),
   };
 }
 

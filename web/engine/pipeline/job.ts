@@ -29,11 +29,19 @@ export interface PipelineJob {
   /** Short hash of a textual inversion by its name. */
   readonly embeddingHash?: (name: string) => string;
   readonly control: JobControl;
+  /** What stands in for the VAE, as infotexts name it. */
+  readonly vaeStandIns?: VaeStandIns;
   readonly decodeImage: DecodeImage;
   /** Networks that enlarge pictures between two passes; the plain filters need none. */
   readonly findUpscaler?: FindNetwork;
   /** The finished file of one picture, infotext inside. */
   readonly finishImage: (picture: FinishedPicture) => Promise<GeneratedImage>;
+}
+
+/** Whether pictures are decoded and encoded by a TAESD. */
+export interface VaeStandIns {
+  readonly decodes: boolean;
+  readonly encodes: boolean;
 }
 
 /** One decoded picture and what its infotext says of it. */

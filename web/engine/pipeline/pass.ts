@@ -49,8 +49,8 @@ export function previews<T>(
   size: PixelSize,
   space: LatentSpace<T>,
 ): (done: number, denoised: T) => Promise<void> {
-  const { previewEverySteps: every } = params;
-  const previewer = createPreviewer(model.description, size);
+  const { previewEverySteps: every, previewMethod: method } = params;
+  const previewer = createPreviewer(model.description, { size, method });
   return async (done, denoised) => {
     if (!control.onPreview || every === 0 || done % every !== 0) return;
     const pixels = await previewer.make(space, denoised);
