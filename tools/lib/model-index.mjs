@@ -11,34 +11,49 @@ function filesBelow(folder) {
     .sort();
 }
 
+/** What a safetensors file is used as; the only kind that lies beside the folders is a LoRA. */
+function kindOfFile(path) {
+  const bytes = readFileSync(path);
+  const header = JSON.parse(bytes.toString('utf8', 8, 8 + Number(bytes.readBigUInt64LE(0))));
+  const names = Object.keys(header).filter((name) => name !== '__metadata__');
+  if (names.some((name) => /^lora_(unet|te\d?)_/.test(name))) return 'lora';
+  throw new Error(
+    `${path} is no LoRA with kohya's names. Models of other kinds go into a diffusers folder.`,
+  );
+}
+
+/** A listing of files below `root`, its version a hash of their names and bytes. */
+function describe({ kind, name, filename, url, root, files }) {
+  const hash = createHash('sha256');
+  const listed = files.map((file) => {
+    const path = relative(root, file).split(sep).join('/');
+    hash.update(`${path}\n`).update(readFileSync(file));
+    return { path, sizeBytes: statSync(file).size };
+  });
+  const version = hash.digest('hex');
+  return { kind, name, source: 'embedded', filename, url, files: listed, version };
+}
+
 /**
- * Lists every diffusers folder and safetensors file in `modelsFolder` in the shape of
+ * Lists every diffusers folder and every LoRA file in `modelsFolder` in the shape of
  * `modelIndex` (protocol/catalog.ts). `version` is a hash of all bytes, so a changed file is noticed.
+ * Throws for a safetensors file of another kind.
  */
 export function listEmbeddedModels(modelsFolder) {
   if (!existsSync(modelsFolder)) return { models: [] };
   const models = [];
   for (const entry of readdirSync(modelsFolder, { withFileTypes: true })) {
     const path = join(modelsFolder, entry.name);
-    const isFolder = entry.isDirectory() && existsSync(join(path, 'model_index.json'));
-    if (!isFolder) continue;
-    const hash = createHash('sha256');
-    const files = filesBelow(path)
-      .filter((file) => /\.(json|safetensors|txt)$/.test(file))
-      .map((file) => {
-        const name = relative(path, file).split(sep).join('/');
-        hash.update(`${name}\n`).update(readFileSync(file));
-        return { path: name, sizeBytes: statSync(file).size };
-      });
-    models.push({
-      kind: 'checkpoint',
-      name: entry.name,
-      source: 'embedded',
-      filename: `models/${entry.name}`,
-      url: `models/${entry.name}/`,
-      files,
-      version: hash.digest('hex'),
-    });
+    const filename = `models/${entry.name}`;
+    if (entry.isDirectory() && existsSync(join(path, 'model_index.json'))) {
+      const files = filesBelow(path).filter((file) => /\.(json|safetensors|txt)$/.test(file));
+      const names = { kind: 'checkpoint', name: entry.name, filename, url: `${filename}/` };
+      models.push(describe({ ...names, root: path, files }));
+    } else if (entry.isFile() && entry.name.endsWith('.safetensors')) {
+      const name = entry.name.slice(0, -'.safetensors'.length);
+      const names = { kind: kindOfFile(path), name, filename, url: 'models/' };
+      models.push(describe({ ...names, root: modelsFolder, files: [path] }));
+    }
   }
   return { models };
 }

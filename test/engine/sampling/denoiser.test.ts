@@ -51,6 +51,22 @@ describe('scaling around the UNet', () => {
     expectClose(denoised, row.denoised, 5e-5, { what: 'denoised' });
   });
 
+  it('puts LCM’s boundary on v as on epsilon: both find the same latents', () => {
+    const sparse = createLcmSchedule(schedule);
+    const [x0, eps] = [0.3, -1.2];
+    for (const sigma of [sparse.sigmaMin, 0.5, 2.7, sparse.sigmaMax]) {
+      const root = Math.sqrt(sigma ** 2 + 1);
+      const x = x0 + sigma * eps;
+      const ofEpsilon = sigmaCoefficients('lcm', sparse)(sigma);
+      const ofV = sigmaCoefficients('lcm_v_prediction', sparse)(sigma);
+      expect([ofV.timestep, ofV.inputScale]).toEqual([ofEpsilon.timestep, ofEpsilon.inputScale]);
+      const v = (eps - sigma * x0) / root;
+      const denoised = ofV.skip * x + ofV.output * v;
+      expect(denoised).toBeCloseTo(ofEpsilon.skip * x + ofEpsilon.output * eps, 9);
+      expect(denoised).toBeCloseTo(x0, 4);
+    }
+  });
+
   it('makes epsilon of v at a timestep: sqrt(a) v + sqrt(1 - a) x', () => {
     const alpha = schedule.alphasCumprod[500]!;
     const { skip, output, inputScale, timestep } = timestepCoefficients(

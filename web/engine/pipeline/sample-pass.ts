@@ -90,7 +90,10 @@ export async function samplePass<T>(pass: SamplePass<T>): Promise<T> {
   if (sampling.kind === 'sigma') {
     const coefficientsAt =
       sampling.sampler === 'LCM'
-        ? sigmaCoefficients('lcm', createLcmSchedule(schedule))
+        ? sigmaCoefficients(
+            predictionType === 'v_prediction' ? 'lcm_v_prediction' : 'lcm',
+            createLcmSchedule(schedule),
+          )
         : sigmaCoefficients(predictionType, schedule, params.sampling.isQuantized);
     latents = await runSigmaSampler(sampling.sampler, x, sampling.sigmas, {
       ...controls,

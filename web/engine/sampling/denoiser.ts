@@ -13,8 +13,11 @@ export interface ModelCoefficients {
   readonly output: number;
 }
 
-/** What a UNet was trained to predict; `lcm` is epsilon behind a consistency boundary. */
-export type Prediction = 'epsilon' | 'v_prediction' | 'lcm';
+/** What a UNet was trained to predict. */
+export type Prediction = 'epsilon' | 'v_prediction';
+
+/** What the sigma samplers make of it: for LCM, the checkpoint's prediction behind a consistency boundary. */
+export type SigmaPrediction = Prediction | 'lcm' | 'lcm_v_prediction';
 
 /** Coefficients at a noise level: a sigma for the sigma samplers, a timestep for the others. */
 export type CoefficientsAt = (level: number) => ModelCoefficients;
@@ -38,27 +41,33 @@ function vPredictionCoefficients(sigma: number): Omit<ModelCoefficients, 'timest
 const LCM_SIGMA_DATA = 0.5;
 const LCM_TIMESTEP_SCALING = 10;
 
-/** Denoised latents from a latent consistency model: c_skip * x + c_out * (x - sigma * eps). */
-function lcmCoefficients(sigma: number, timestep: number): Omit<ModelCoefficients, 'timestep'> {
+/**
+ * Denoised latents from a latent consistency model: c_skip * x + c_out * d, where d are the latents that `inner`
+ * gives, so that a v-predicting checkpoint can be distilled as well as one that predicts epsilon.
+ */
+function lcmCoefficients(
+  inner: Omit<ModelCoefficients, 'timestep'>,
+  timestep: number,
+): Omit<ModelCoefficients, 'timestep'> {
   const scaled = timestep * LCM_TIMESTEP_SCALING;
   const norm = scaled ** 2 + LCM_SIGMA_DATA ** 2;
   const skip = LCM_SIGMA_DATA ** 2 / norm;
   const output = scaled / Math.sqrt(norm);
   return {
-    inputScale: 1 / Math.sqrt(sigma ** 2 + 1),
-    skip: skip + output,
-    output: -sigma * output,
+    inputScale: inner.inputScale,
+    skip: skip + output * inner.skip,
+    output: output * inner.output,
   };
 }
 
 /**
  * Coefficients of the sigma samplers, whose result is the denoised latents.
  *
- * @param schedule for `lcm` the sparse one of `createLcmSchedule`
+ * @param schedule for LCM the sparse one of `createLcmSchedule`
  * @param isQuantized rounds the timestep to a trained one (A1111's "enable quantization")
  */
 export function sigmaCoefficients(
-  prediction: Prediction,
+  prediction: SigmaPrediction,
   schedule: NoiseSchedule,
   isQuantized = false,
 ): CoefficientsAt {
@@ -70,7 +79,9 @@ export function sigmaCoefficients(
       case 'v_prediction':
         return { ...vPredictionCoefficients(sigma), timestep };
       case 'lcm':
-        return { ...lcmCoefficients(sigma, timestep), timestep };
+        return { ...lcmCoefficients(epsilonCoefficients(sigma), timestep), timestep };
+      case 'lcm_v_prediction':
+        return { ...lcmCoefficients(vPredictionCoefficients(sigma), timestep), timestep };
     }
   };
 }
@@ -80,7 +91,7 @@ export function sigmaCoefficients(
  * enters the UNet as it is. Fractional timesteps (UniPC) take the alpha of the timestep below.
  */
 export function timestepCoefficients(
-  prediction: Exclude<Prediction, 'lcm'>,
+  prediction: Prediction,
   { alphasCumprod }: NoiseSchedule,
 ): CoefficientsAt {
   return (timestep) => {

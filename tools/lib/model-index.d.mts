@@ -1,0 +1,2 @@
+/** Lists the models in `modelsFolder` in the shape of `modelIndex` (protocol/catalog.ts). */
+export function listEmbeddedModels(modelsFolder: string): unknown;
