@@ -1,9 +1,13 @@
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, test } from 'vitest';
 import { openCheckpoint } from '../../web/compiler/checkpoint.ts';
 import { compileCheckpoint } from '../../web/compiler/compile.ts';
 import { openControlnet } from '../../web/compiler/layouts/controlnet-file.ts';
 import type { CompiledModel } from '../../web/compiler/model.ts';
-import type { ControlnetConfig } from '../../web/compiler/models/controlnet.ts';
+import {
+  type ControlnetConfig,
+  residualNames,
+  residualShapes,
+} from '../../web/compiler/models/controlnet.ts';
 import { folderFiles, jsonSource, MODELS } from './lib/files.ts';
 import { headerOnly, type LdmManifest, readManifest } from './lib/full-keys.ts';
 import { type CompiledParts, compileParts, fixtureFiles, renamedFile } from './lib/parts.ts';
@@ -91,12 +95,29 @@ describe.each([
       timestep: feed('timestep'),
       encoder_hidden_states: feed('encoder_hidden_states'),
     };
-    const residuals = await runComponent(control.components[0]!, control.sink, size, {
+    const net = control.components[0]!;
+    const { control_hint: hint } = await runComponent(
+      net,
+      control.sink,
+      size,
+      { controlnet_cond: feed('controlnet_cond') },
+      { stage: 'hint' },
+    );
+    const residuals = await runComponent(net, control.sink, size, {
       ...common,
-      controlnet_cond: feed('controlnet_cond'),
-      conditioning_scale: f32([scale], [1]),
+      control_hint: f32(hint!.data, hint!.dims),
+      conditioning_scale: f32(new Array(13 * batch).fill(scale), [13, batch]),
     });
     expect(Object.keys(residuals)).toHaveLength(13);
+    const shapes = residualShapes(
+      (net.config as unknown as ControlnetConfig).unet,
+      latentHeight,
+      latentWidth,
+    );
+    expect(residualNames(13)).toEqual(Object.keys(residuals));
+    expect(shapes.map((shape) => [batch, ...shape])).toEqual(
+      Object.values(residuals).map(({ dims }) => dims),
+    );
     for (const [output, tensor] of Object.entries(outputs)) {
       if (output === 'unet') continue;
       const found = residuals[`control_${output.replace('.', '_')}`];
@@ -113,6 +134,42 @@ describe.each([
     expect(
       maxDifference(out_sample!.data, references.tensor(outputs.unet!).data),
     ).toBeLessThanOrEqual(references.tolerance(outputs.unet!));
+  });
+});
+
+test('two ControlNets: the second adds its residuals to the first’s, row by row at its own scale', async () => {
+  const { components, sink } = await compileParts(await openControlnet(await folder()));
+  const net = components[0]!;
+  const size = { batch: 2, latentHeight: 5, latentWidth: 7, tokens: 77 };
+  const wave = (...shape: number[]) =>
+    f32(
+      Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => Math.sin(i)),
+      shape,
+    );
+  const common = {
+    ...{ sample: wave(2, 4, 5, 7), timestep: f32([500, 500], [2]) },
+    ...{ encoder_hidden_states: wave(2, 77, 32), control_hint: wave(1, 32, 5, 7) },
+  };
+  const run = (scale: (index: number, row: number) => number, more = {}, isAdded = false) => {
+    const scales = Array.from({ length: 26 }, (_, i) => scale(Math.floor(i / 2), i % 2));
+    const feeds = { ...common, conditioning_scale: f32(scales, [13, 2]), ...more };
+    return runComponent(net, sink, size, feeds, { isAdded });
+  };
+  const plain = await run(() => 1);
+  const scaled = await run((index, row) => (row === 0 ? 0 : index / 10));
+  const previous = Object.fromEntries(
+    Object.entries(plain).map(([name, { data, dims }]) => [
+      name.replace('control', 'previous'),
+      f32(data, dims),
+    ]),
+  );
+  const added = await run((index, row) => (row === 0 ? 0 : index / 10), previous, true);
+  Object.entries(plain).forEach(([name, { data }], index) => {
+    const half = data.length / 2;
+    const expected = data.map((value, i) => (i < half ? 0 : (value * index) / 10));
+    expect(maxDifference(scaled[name]!.data, expected), name).toBeLessThan(1e-5);
+    const sum = data.map((value, i) => value + expected[i]!);
+    expect(maxDifference(added[name]!.data, sum), name).toBeLessThan(1e-5);
   });
 });
 

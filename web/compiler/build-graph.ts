@@ -6,6 +6,7 @@ import {
   componentConfig,
 } from './component.ts';
 import type { BuiltGraph, CompiledComponent, GraphShape } from './model.ts';
+import type { ControlStage } from './models/controlnet.ts';
 import type { Provider } from './onnx/graph-builder.ts';
 import {
   codesShape,
@@ -24,6 +25,10 @@ export interface GraphOptions {
   readonly pooled?: boolean;
   /** UNet: takes a ControlNet's residuals, `control_down_0` … and `control_mid`. */
   readonly control?: boolean;
+  /** ControlNet: embeds the control picture, or gives the residuals (the default). */
+  readonly stage?: ControlStage;
+  /** ControlNet: adds another one's residuals, the inputs `previous_down_0` … and `previous_mid`, to its own. */
+  readonly isAdded?: boolean;
   /** TAESD's decoder: the picture's sides are divided by it, 1 by default. */
   readonly pool?: number;
   /** Text encoders: adds the inputs `overrides` and `override_mask`, for textual inversions. */
@@ -45,7 +50,8 @@ export interface GraphOptions {
  * | vae_decoder | `latents` f32 [b, c, h, w] on the sampler's scale | `image` f32 [b, 3, H, W], about -1..1, not clamped |
  * | taesd_encoder | `sample` f32 [b, 3, H, W] in -1..1 | `latents` f32 [b, c, h, w] on the sampler's scale |
  * | taesd_decoder | as vae_decoder | as vae_decoder; with `pool` its sides divided by that |
- * | controlnet | as unet, `controlnet_cond` f32 [b, 3, H, W] in 0..1, `conditioning_scale` f32 [1] | `control_down_0` …, `control_mid`: inputs of the UNet's graph |
+ * | controlnet, stage `hint` | `controlnet_cond` f32 [b, 3, H, W] in 0..1 | `control_hint` f32 [b, c, h, w] |
+ * | controlnet, stage `residuals` | as unet, `control_hint` f32 [1, c, h, w], `conditioning_scale` f32 [residuals, b] | `control_down_0` …, `control_mid`: inputs of the UNet's graph |
  * | upscaler | `image` f32 [b, 3, h, w] in 0..1; h and w are the shape's latent sizes | `upscaled` f32 [b, 3, s·h, s·w], about 0..1 |
  *
  * All are float32 at the boundary whatever the precision inside.
@@ -60,6 +66,8 @@ export function buildGraph(
     finalNorm = true,
     pooled = false,
     control = false,
+    stage = 'residuals',
+    isAdded = false,
     pool = 1,
     overrides = false,
     provider = 'wasm',
@@ -75,7 +83,18 @@ export function buildGraph(
     activationDtype(component),
     shape,
     storedWeights(component, shardPaths),
-    { clipSkip, finalNorm, pooled, control, pool, overrides, provider, maxBindingBytes },
+    {
+      clipSkip,
+      finalNorm,
+      pooled,
+      control,
+      stage,
+      isAdded,
+      pool,
+      overrides,
+      provider,
+      maxBindingBytes,
+    },
   );
   return { onnx: graph.encode(), shardPaths };
 }

@@ -7,11 +7,12 @@ import {
   buildVaeEncoder,
 } from './models/autoencoder-kl.ts';
 import { buildClipText, type ClipTextConfig } from './models/clip-text.ts';
-import { buildControlnet, type ControlnetConfig } from './models/controlnet.ts';
+import { buildControlnet, type ControlnetConfig, type ControlStage } from './models/controlnet.ts';
 import { buildRrdbnet, type RrdbnetConfig } from './models/rrdbnet.ts';
 import { buildTaesdDecoder, buildTaesdEncoder, type TaesdConfig } from './models/taesd.ts';
 import { buildUnet, type UnetConfig } from './models/unet.ts';
 import { GraphBuilder, type Provider } from './onnx/graph-builder.ts';
+import type { OnnxGraphConfig } from './onnx-folder/config.ts';
 import type { WeightSource, WeightSpec } from './weights.ts';
 
 /** What a component's graph is built from; plain JSON, tagged by `type`. */
@@ -21,7 +22,8 @@ export type ComponentConfig =
   | AutoencoderKlConfig
   | TaesdConfig
   | ControlnetConfig
-  | RrdbnetConfig;
+  | RrdbnetConfig
+  | OnnxGraphConfig;
 
 const CONFIG_TYPES: readonly unknown[] = [
   'clip-text',
@@ -30,6 +32,7 @@ const CONFIG_TYPES: readonly unknown[] = [
   'taesd',
   'controlnet',
   'rrdbnet',
+  'onnx',
 ] satisfies readonly ComponentConfig['type'][];
 
 export interface ComponentOptions {
@@ -38,6 +41,10 @@ export interface ComponentOptions {
   readonly pooled: boolean;
   /** UNet: takes a ControlNet's residuals. */
   readonly control: boolean;
+  /** ControlNet: which half of its work. */
+  readonly stage: ControlStage;
+  /** ControlNet: takes another one's residuals and adds its own. */
+  readonly isAdded: boolean;
   /** TAESD's decoder: sides of the picture over this. */
   readonly pool: number;
   /** Text encoders: takes vectors in the place of tokens. */
@@ -115,8 +122,10 @@ export function buildComponent(
       else buildTaesdDecoder(g, config, { ...shape, pool });
       break;
     case 'controlnet':
-      buildControlnet(g, config, shape);
+      buildControlnet(g, config, { ...shape, stage: options.stage, isAdded: options.isAdded });
       break;
+    case 'onnx':
+      throw new TypeError(`the ${name} is a ready-made graph: buildOnnxGraph opens it`);
     case 'rrdbnet': {
       const { batch, latentHeight: height, latentWidth: width } = shape;
       buildRrdbnet(g, config, { batch, height, width });
@@ -126,8 +135,12 @@ export function buildComponent(
   return g;
 }
 
-/** Every weight that a component's graph asks for, each once, in the order it is used. */
+/**
+ * Every weight that a component's graph asks for, each once, in the order it is used; none for a ready-made
+ * graph, which holds its own.
+ */
 export function planWeights(name: ComponentName, config: ComponentConfig): WeightSpec[] {
+  if (config.type === 'onnx') return [];
   const specs = new Map<string, WeightSpec>();
   const record: WeightSource = (spec) => {
     specs.set(spec.name, spec);
@@ -140,11 +153,16 @@ export function planWeights(name: ComponentName, config: ComponentConfig): Weigh
     finalNorm: true,
     pooled: false,
     control: false,
+    stage: 'residuals',
+    isAdded: false,
     pool: 1,
     overrides: false,
     provider: 'wasm',
     maxBindingBytes: Number.POSITIVE_INFINITY,
   } as const;
   buildComponent(name, config, 'float32', shape, record, options);
+  if (config.type === 'controlnet') {
+    buildComponent(name, config, 'float32', shape, record, { ...options, stage: 'hint' });
+  }
   return [...specs.values()];
 }

@@ -129,6 +129,12 @@ export function resizeNearest(g: GraphBuilder, x: Value, height: number, width: 
   );
 }
 
+/** Row `index` of the first axis, without that axis. */
+export function gatherRow(g: GraphBuilder, x: Value, index: number): Value {
+  const at = g.constant('int32', [], Int32Array.of(index));
+  return g.op('Gather', [x, at], { dtype: x.dtype, shape: x.shape.slice(1) });
+}
+
 /** Means of squares of `side` values of NCHW; what makes no whole square at the right and the bottom is left out. */
 export function averagePool(g: GraphBuilder, x: Value, side: number): Value {
   if (side === 1) return x;
