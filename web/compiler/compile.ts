@@ -15,9 +15,11 @@ import type {
   CompileProgress,
   ComponentName,
   Precision,
+  WeightDtype,
   WeightSink,
 } from './model.ts';
 import { sizeOf } from './onnx/shapes.ts';
+import { storeGraph } from './onnx-folder/store.ts';
 import { BLOCK_SIZE, type QuantizedBits, quantizeBlocks } from './quantize.ts';
 import type { SourceTensor } from './safetensors.ts';
 import { ShardWriter } from './shard-writer.ts';
@@ -68,18 +70,17 @@ export async function compileCheckpoint(
 /** The same for components that make no checkpoint: a VAE, an upscaler. */
 export async function compileComponents(
   components: readonly CheckpointComponent[],
-  {
+  options: CompileOptions,
+): Promise<CompiledComponent[]> {
+  const {
     precision,
-    activations = 'float32',
     sink,
     onProgress = () => {},
     signal,
     components: names,
     wants = () => true,
     maxShardBytes = 512 * MEBIBYTE,
-    stripBytes = STRIP_BYTES,
-  }: CompileOptions,
-): Promise<CompiledComponent[]> {
+  } = options;
   const chosen = components.filter(({ name }) => names?.includes(name) ?? true);
   const plans = chosen.map((component) => ({
     component,
@@ -87,7 +88,7 @@ export async function compileComponents(
   }));
   const totalBytes = plans
     .flatMap(({ weights }) => weights.flatMap(({ sources }) => sources))
-    .reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    .reduce((sum, { sizeBytes }) => sum + sizeBytes, graphBytes(chosen));
   let doneBytes = 0;
   const compiled: CompiledComponent[] = [];
   for (const { component, weights } of plans) {
@@ -98,23 +99,18 @@ export async function compileComponents(
       onProgress({ component: component.name, doneBytes, totalBytes });
     };
     report(0);
-    const narrow = stored === 'fp32' ? 'float32' : stored === 'fp16' ? 'float16' : activations;
-    for (const { spec, sources } of weights) {
-      const [source] = sources;
-      const bits = bitsFor(spec, stored);
-      if (bits && source) {
-        await writeCodes(writer, { spec, source, bits, scaleDtype: narrow, report, signal });
-        continue;
-      }
-      const to = spec.keepFloat32 ? 'float32' : narrow;
-      await writer.begin(spec.name, { dtype: to, shape: spec.storedShape });
-      for (const source of sources) {
-        const pieces = convertedPieces(source, { ...spec, stripBytes }, to, signal);
-        for await (const piece of pieces) {
-          signal?.throwIfAborted();
-          await writer.write(piece.bytes);
-          report(piece.sourceBytes);
-        }
+    const { onnx } = component;
+    if (onnx) {
+      compiled.push(await storeGraph({ ...component, onnx }, writer, { report, signal }));
+      continue;
+    }
+    for await (const step of readAhead(componentSteps(weights, stored, options))) {
+      signal?.throwIfAborted();
+      if (step.type === 'weight') {
+        await writer.begin(step.name, step);
+      } else {
+        await writer.write(step.bytes);
+        report(step.sourceBytes);
       }
     }
     const { shardSizes, entries } = await writer.finish();
@@ -124,6 +120,67 @@ export async function compileComponents(
   return compiled;
 }
 
+/** Source bytes of the weights of ready-made graphs. */
+function graphBytes(components: readonly CheckpointComponent[]): number {
+  return components.reduce((sum, { onnx }) => sum + (onnx?.sourceBytes ?? 0), 0);
+}
+
+/** What is written next: the beginning of a weight, or some of its bytes. */
+type Step =
+  | {
+      readonly type: 'weight';
+      readonly name: string;
+      readonly dtype: WeightDtype;
+      readonly shape: readonly number[];
+    }
+  | { readonly type: 'bytes'; readonly bytes: Uint8Array; readonly sourceBytes: number };
+
+type StepOptions = Pick<CompileOptions, 'activations' | 'stripBytes' | 'signal'>;
+
+/** Everything that a component's weights make, in the order in which it is written. */
+async function* componentSteps(
+  weights: readonly SourcedWeight[],
+  stored: Precision,
+  { activations = 'float32', stripBytes = STRIP_BYTES, signal }: StepOptions,
+): AsyncGenerator<Step> {
+  const narrow = stored === 'fp32' ? 'float32' : stored === 'fp16' ? 'float16' : activations;
+  for (const { spec, sources } of weights) {
+    const [source] = sources;
+    const bits = bitsFor(spec, stored);
+    if (bits && source) {
+      yield* codeSteps({ spec, source, bits, scaleDtype: narrow, signal });
+      continue;
+    }
+    const to = spec.keepFloat32 ? 'float32' : narrow;
+    yield { type: 'weight', name: spec.name, dtype: to, shape: spec.storedShape };
+    for (const source of sources) {
+      for await (const piece of convertedPieces(source, { ...spec, stripBytes }, to, signal)) {
+        yield { type: 'bytes', ...piece };
+      }
+    }
+  }
+}
+
+/**
+ * Begins the next step before the one at hand is used: while it is being stored, the source is read. What
+ * is made ahead is one step, 8 MiB at most.
+ */
+async function* readAhead(steps: AsyncGenerator<Step>): AsyncGenerator<Step> {
+  let next = steps.next();
+  try {
+    for (;;) {
+      const { done, value } = await next;
+      if (done) return;
+      next = steps.next();
+      yield value;
+    }
+  } finally {
+    // Where the writing failed, nobody else hears of what the reading came to.
+    await next.catch(() => {});
+    await steps.return(undefined);
+  }
+}
+
 /** Bits that a weight's codes have; null where it is stored in floats. */
 function bitsFor(spec: WeightSpec, stored: Precision): QuantizedBits | null {
   if ((stored !== 'q8' && stored !== 'q4') || !hasCodes(spec)) return null;
@@ -131,33 +188,27 @@ function bitsFor(spec: WeightSpec, stored: Precision): QuantizedBits | null {
 }
 
 /**
- * Writes the codes of a matrix as they are made and its scales after them. Rows are blocks one after
- * another in the source too, so nothing is transposed and any run of whole blocks is a piece.
+ * The codes of a matrix as they are made and its scales after them. Rows are blocks one after another in
+ * the source too, so nothing is transposed and any run of whole blocks is a piece.
  */
-async function writeCodes(
-  writer: ShardWriter,
-  {
-    spec,
-    source,
-    bits,
-    scaleDtype,
-    report,
-    signal,
-  }: {
-    spec: WeightSpec;
-    source: FloatTensor;
-    bits: QuantizedBits;
-    scaleDtype: TargetDtype;
-    report: (bytes: number) => void;
-    signal: AbortSignal | undefined;
-  },
-): Promise<void> {
+async function* codeSteps({
+  spec,
+  source,
+  bits,
+  scaleDtype,
+  signal,
+}: {
+  spec: WeightSpec;
+  source: FloatTensor;
+  bits: QuantizedBits;
+  scaleDtype: TargetDtype;
+  signal: AbortSignal | undefined;
+}): AsyncGenerator<Step> {
   const scales = new Float32Array(sizeOf(spec.shape) / BLOCK_SIZE);
-  await writer.begin(spec.name, { dtype: 'uint8', shape: codesShape(spec.shape, bits) });
+  yield { type: 'weight', name: spec.name, dtype: 'uint8', shape: codesShape(spec.shape, bits) };
   let block = 0;
   const plain = { layout: 'plain', stripBytes: STRIP_BYTES } as const;
   for await (const piece of convertedPieces(source, plain, 'float32', signal)) {
-    signal?.throwIfAborted();
     const made = quantizeBlocks(new Float32Array(piece.bytes.buffer), bits);
     if (!made.scales.every(Number.isFinite)) {
       throw invalidModel(
@@ -167,12 +218,11 @@ async function writeCodes(
     }
     scales.set(made.scales, block);
     block += made.scales.length;
-    await writer.write(made.packed);
-    report(piece.sourceBytes);
+    yield { type: 'bytes', bytes: made.packed, sourceBytes: piece.sourceBytes };
   }
-  await writer.begin(scalesName(spec.name), { dtype: scaleDtype, shape: [scales.length] });
-  const bytes = new Uint8Array(scales.buffer);
-  await writer.write(convertElements(bytes, 'F32', scaleDtype).bytes);
+  const { bytes } = convertElements(new Uint8Array(scales.buffer), 'F32', scaleDtype);
+  yield { type: 'weight', name: scalesName(spec.name), dtype: scaleDtype, shape: [scales.length] };
+  yield { type: 'bytes', bytes, sourceBytes: 0 };
 }
 
 interface FloatTensor extends SourceTensor {

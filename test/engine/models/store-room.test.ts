@@ -128,7 +128,7 @@ describe('room for a compiled model', () => {
     await store.use('before');
     const writer = store.write('k');
     await writer.sink.beginShard('unet', 0);
-    await expect(writer.sink.write(new Uint8Array(400))).rejects.toMatchObject({
+    await expect(writer.sink.write(new Uint8Array(600))).rejects.toMatchObject({
       code: 'storage-full',
     });
     await writer.discard();
