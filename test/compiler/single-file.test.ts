@@ -360,14 +360,17 @@ describe('what files in the wild have more or less', () => {
   it.each([
     ['sd15-tiny', 0.18215],
     ['sdxl-tiny', 0.13025],
-  ])('%s without its VAE is a checkpoint that takes another', async (model, scalingFactor) => {
-    const whole = await openCheckpoint(singleFile(model));
-    const keep = (name: string) => !name.startsWith('first_stage_model.');
-    const { components, description } = await openCheckpoint(await edited(model, { keep }));
-    const names = whole.components.map(({ name }) => name).filter((name) => !/^vae/.test(name));
-    expect(components.map(({ name }) => name)).toEqual(names);
-    expect(description).toEqual({ ...whole.description, vaeFactor: 8, scalingFactor });
-  });
+  ] as const)(
+    '%s without its VAE is a checkpoint that takes another',
+    async (model, scalingFactor) => {
+      const whole = await openCheckpoint(singleFile(model));
+      const keep = (name: string) => !name.startsWith('first_stage_model.');
+      const { components, description } = await openCheckpoint(await edited(model, { keep }));
+      const names = whole.components.map(({ name }) => name).filter((name) => !/^vae/.test(name));
+      expect(components.map(({ name }) => name)).toEqual(names);
+      expect(description).toEqual({ ...whole.description, vaeFactor: 8, scalingFactor });
+    },
+  );
 
   it('refuses the SDXL refiner by name', async () => {
     const files = await edited('sdxl-tiny', {

@@ -257,7 +257,9 @@ describe('a file of the own disk', () => {
     const surroundings = { entries: createMemoryStore(), localEntries: createMemoryStore() };
     const file = new File([singleFileBytes('sd15-tiny') as BlobPart], 'mine.safetensors');
     const { engine, generate } = start(surroundings);
-    expect(await engine.addFiles([{ path: 'mine.safetensors', file }])).toEqual(['mine']);
+    expect(await engine.addFiles([{ path: 'mine.safetensors', file }])).toEqual([
+      { kind: 'checkpoint', name: 'mine' },
+    ]);
     const { images } = await generate({ checkpoint: 'mine', seed: 5 });
     const later = start(surroundings);
     const again = await later.generate({ checkpoint: 'mine', seed: 5 });

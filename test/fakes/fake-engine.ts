@@ -3,11 +3,15 @@ import type { EngineStatus } from '../../protocol/device.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary } from '../../protocol/job.ts';
 import type {
+  AddedModel,
   CompiledInfo,
   Engine,
+  ExportedModel,
   GeneratedImage,
   GenerateOptions,
+  ImportedModel,
   LocalFile,
+  LockedModel,
   RelayStatus,
   StorageInfo,
 } from '../../web/shared/engine.ts';
@@ -107,15 +111,35 @@ export class FakeEngine implements Engine {
     this.calls.push('refresh');
   }
 
-  async addFiles(files: readonly LocalFile[]): Promise<readonly string[]> {
+  /** What the next `addFiles` gives. */
+  added: AddedModel[] = [{ kind: 'checkpoint', name: 'added' }];
+  locked: LockedModel[] = [];
+
+  async addFiles(files: readonly LocalFile[]): Promise<readonly AddedModel[]> {
     this.calls.push(`add ${files.map(({ path }) => path).join(' ')}`);
     if (this.failure) throw this.failure;
-    return ['added'];
+    return this.added;
   }
 
-  async forgetFiles(name: string): Promise<void> {
-    this.calls.push(`forget ${name}`);
+  async forgetFiles(name: string, kind = 'checkpoint'): Promise<void> {
+    this.calls.push(`forget ${kind} ${name}`);
     if (this.failure) throw this.failure;
+  }
+
+  async lockedFiles(): Promise<readonly LockedModel[]> {
+    return this.locked;
+  }
+
+  async exportCompiled(key: string): Promise<ExportedModel> {
+    this.calls.push(`export ${key}`);
+    if (this.failure) throw this.failure;
+    return { fileName: `${key}.easel`, file: new Blob(['whole', 'file']) };
+  }
+
+  async importCompiled(file: Blob): Promise<ImportedModel> {
+    this.calls.push(`import ${file.size}`);
+    if (this.failure) throw this.failure;
+    return { kind: 'checkpoint', name: 'imported', notes: ['a note'] };
   }
 
   compiled: CompiledInfo[] = [];

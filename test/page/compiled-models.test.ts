@@ -14,6 +14,7 @@ const MODEL: CompiledInfo = {
   createdAt: 1,
   lastUsedAt: 2,
   isInUse: false,
+  isExportable: true,
 };
 
 function setUp() {

@@ -41,8 +41,8 @@ describe('model files on the page', () => {
     await addModelFiles(context, async () => chosenFiles([file('b.safetensors')]));
     expect(state.modelFiles.problem.value?.message).toBe('b.safetensors is cut off.');
     expect(state.form.checkpoint.value).toBe('');
-    await forgetModelFiles(context, 'b');
-    expect(engine.calls.at(-1)).toBe('forget b');
+    await forgetModelFiles(context, { kind: 'checkpoint', name: 'b' });
+    expect(engine.calls.at(-1)).toBe('forget checkpoint b');
   });
 
   it('of a folder keep their paths', () => {

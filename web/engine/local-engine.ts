@@ -8,15 +8,13 @@ import type { EngineConfig } from '../shared/worker-protocol.ts';
 import { browserAccess, type EngineAccess } from './browser-access.ts';
 import { createCheckpointKeeper } from './checkpoint-keeper.ts';
 import { createEngineDevice } from './engine-device.ts';
+import { createEngineModels } from './engine-models.ts';
 import { createIdleTimer } from './idle-timer.ts';
 import { createSerialQueue, type SerialQueue } from './listeners.ts';
-import { checkpointSha256 } from './models/cache-key.ts';
 import { createCompanions } from './models/companions.ts';
 import { loadEmbeddings } from './models/embedding-loader.ts';
 import { chooseLoras } from './models/lora-choice.ts';
-import type { ModelStore } from './models/model-store.ts';
-import { defaultCheckpoint, sourceIdentity, toCheckpointInfo } from './models/sources.ts';
-import { browserStorageUse } from './models/storage-room.ts';
+import { defaultCheckpoint, sourceIdentity } from './models/sources.ts';
 import { chooseVae } from './models/vae-choice.ts';
 import { type JobFlags, type JobHost, runJob } from './run-job.ts';
 import { loadTaesd } from './taesd-use.ts';
@@ -114,21 +112,18 @@ export function createLocalEngine(
     }).catch((error: unknown) => console.warn('The idle checkpoint could not be unloaded.', error));
   }
 
-  async function refreshModels(): Promise<void> {
-    const listings = await access.sources.refresh();
-    const store = await keeper.store();
-    const checkpoints = [];
-    for (const listing of listings) {
-      if (listing.kind !== 'checkpoint') continue;
-      const known = await store.readFingerprint(sourceIdentity(listing));
-      checkpoints.push(toCheckpointInfo(listing, known ? checkpointSha256(known.files) : null));
-    }
-    catalog.set({ checkpoints });
-  }
-
-  const firstRefresh = refreshModels().catch((error: unknown) => {
-    console.error('The list of models could not be made.', error);
+  const models = createEngineModels({
+    ...{ config, access, keeper, inTurn },
+    acquire: () => device.acquire(),
+    onActivity: (activity) => update({ activity }),
+    onCatalog: (found) => catalog.set(found),
+    async unload(key) {
+      if (key === null || keeper.uses(key)) await keeper.unload();
+      if (key === null || companions.uses(key)) companions.release();
+    },
+    onDeleted: () => update(loadedFacts()),
   });
+  const { firstRefresh, refreshModels } = models;
   void device.probe();
 
   async function findListing(name: string | null): Promise<ModelListing> {
@@ -258,45 +253,13 @@ export function createLocalEngine(
   return {
     onStatus: status.watch,
     onCatalog: catalog.watch,
-    refreshModels,
+    ...models,
     loadCheckpoint: (name, { signal } = {}) => inTurn(() => warmUp(name, signal), signal),
     unloadCheckpoint: () =>
       inTurn(async () => {
         await releaseMemory();
         update(loadedFacts());
       }),
-    async addFiles(files) {
-      await firstRefresh;
-      try {
-        const added = await access.sources.add(files);
-        return added.map(({ name }) => name);
-      } finally {
-        // Of several checkpoints some may have been added before one failed.
-        await refreshModels();
-      }
-    },
-    async forgetFiles(name) {
-      await access.sources.remove(name);
-      await refreshModels();
-    },
-    async listCompiled() {
-      return (await keeper.store()).list();
-    },
-    deleteCompiled: (key) =>
-      inTurn(async () => {
-        if (keeper.uses(key)) await keeper.unload();
-        if (companions.uses(key)) companions.release();
-        await (await keeper.store()).delete(key);
-        update(loadedFacts());
-      }),
-    deleteAllCompiled: () =>
-      inTurn(async () => {
-        await keeper.unload();
-        companions.release();
-        await deleteUnused(await keeper.store());
-        update(loadedFacts());
-      }),
-    storageEstimate: browserStorageUse,
     async activate() {
       await firstRefresh;
       const { checkpoint } = config;
@@ -335,15 +298,6 @@ export function createLocalEngine(
       (await keeper.store().catch(() => null))?.close();
     },
   };
-}
-
-/** Deletes every compiled model but those that other tabs work with. */
-async function deleteUnused(store: ModelStore): Promise<void> {
-  for (const { key } of await store.list()) {
-    await store.delete(key).catch((error: unknown) => {
-      if (!(error instanceof GenerationError) || error.code !== 'busy') throw error;
-    });
-  }
 }
 
 /** Told when a job's turn comes: from then on it can be interrupted. */

@@ -53,10 +53,16 @@ async function perform(
       await target.refreshModels();
       return {};
     case 'add-files':
-      return { names: await target.addFiles(call.files) };
+      return { added: await target.addFiles(call.files) };
     case 'forget-files':
-      await target.forgetFiles(call.name);
+      await target.forgetFiles(call.name, call.kind);
       return {};
+    case 'locked-files':
+      return { locked: await target.lockedFiles() };
+    case 'export-compiled':
+      return { exported: await target.exportCompiled(call.key) };
+    case 'import-compiled':
+      return { imported: await target.importCompiled(call.file, { signal }) };
     case 'list-compiled':
       return { compiled: await target.listCompiled() };
     case 'delete-compiled':
@@ -64,6 +70,8 @@ async function perform(
       return {};
     case 'storage-estimate':
       return { storage: await target.storageEstimate() };
+    case 'count-tokens':
+      return { tokenCounts: await target.countTokens(call.prompts) };
     case 'generate': {
       const summary = await target.generate(call.params, {
         signal,

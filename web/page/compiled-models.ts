@@ -11,6 +11,10 @@ export interface CompiledState {
   readonly storage: Signal<StorageInfo | null>;
   /** Whether the browser promised not to delete it by itself; null where it does not say. */
   readonly isKept: Signal<boolean | null>;
+  /** What is being exported or imported, as a sentence. */
+  readonly busy: Signal<string | null>;
+  /** What the last export or import had to say. */
+  readonly notes: Signal<readonly string[]>;
   readonly problem: Signal<Problem | null>;
 }
 
@@ -19,6 +23,8 @@ export function createCompiledState(): CompiledState {
     models: signal(null),
     storage: signal(null),
     isKept: signal(null),
+    busy: signal(null),
+    notes: signal([]),
     problem: signal(null),
   };
 }

@@ -4,12 +4,17 @@ import { GenerationError, parseError } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary } from '../../protocol/job.ts';
 import type {
+  AddedModel,
   CompiledInfo,
   Engine,
+  ExportedModel,
   GenerateOptions,
+  ImportedModel,
   LocalFile,
+  LockedModel,
   RelayStatus,
   StorageInfo,
+  TokenCount,
 } from '../shared/engine.ts';
 import { createWatched, type Watched } from '../shared/watched.ts';
 import type {
@@ -117,18 +122,38 @@ class EngineClient implements Engine {
     await this.#request((id) => ({ type: 'refresh-models', id }));
   }
 
-  async addFiles(files: readonly LocalFile[]): Promise<readonly string[]> {
-    const { names } = await this.#request((id) => ({ type: 'add-files', id, files }));
-    return names ?? [];
+  async addFiles(files: readonly LocalFile[]): Promise<readonly AddedModel[]> {
+    const { added } = await this.#request((id) => ({ type: 'add-files', id, files }));
+    return added ?? [];
   }
 
-  async forgetFiles(name: string): Promise<void> {
-    await this.#request((id) => ({ type: 'forget-files', id, name }));
+  async forgetFiles(name: string, kind: AddedModel['kind'] = 'checkpoint'): Promise<void> {
+    await this.#request((id) => ({ type: 'forget-files', id, name, kind }));
+  }
+
+  async lockedFiles(): Promise<readonly LockedModel[]> {
+    const { locked } = await this.#request((id) => ({ type: 'locked-files', id }));
+    return locked ?? [];
   }
 
   async listCompiled(): Promise<readonly CompiledInfo[]> {
     const { compiled } = await this.#request((id) => ({ type: 'list-compiled', id }));
     return compiled ?? [];
+  }
+
+  async exportCompiled(key: string): Promise<ExportedModel> {
+    const { exported } = await this.#request((id) => ({ type: 'export-compiled', id, key }));
+    if (!exported) throw new GenerationError('internal', 'The engine gave no file.');
+    return exported;
+  }
+
+  async importCompiled(file: Blob, options: { signal?: AbortSignal } = {}): Promise<ImportedModel> {
+    const { imported } = await this.#request(
+      (id) => ({ type: 'import-compiled', id, file }),
+      options,
+    );
+    if (!imported) throw new GenerationError('internal', 'The engine ended without a word.');
+    return imported;
   }
 
   async deleteCompiled(key: string): Promise<void> {
@@ -142,6 +167,11 @@ class EngineClient implements Engine {
   async storageEstimate(): Promise<StorageInfo | null> {
     const { storage } = await this.#request((id) => ({ type: 'storage-estimate', id }));
     return storage ?? null;
+  }
+
+  async countTokens(prompts: readonly string[]): Promise<readonly (TokenCount | null)[]> {
+    const { tokenCounts } = await this.#request((id) => ({ type: 'count-tokens', id, prompts }));
+    return tokenCounts ?? prompts.map(() => null);
   }
 
   async generate(

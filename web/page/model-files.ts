@@ -1,7 +1,9 @@
 import { serializeError } from '../../protocol/errors.ts';
-import type { LocalFile } from '../shared/engine.ts';
+import type { AddedModel, LocalFile } from '../shared/engine.ts';
 import { type ActionContext, chooseCheckpoint } from './actions.ts';
 import { keepStorage } from './compiled-models.ts';
+
+type Context = Pick<ActionContext, 'state' | 'engine'>;
 
 /** What may matter to a model; pickled files too, so that they can be refused by name. */
 const WANTED = /\.(safetensors|json|txt|ya?ml|ckpt|pt|pth|bin)$/i;
@@ -9,21 +11,28 @@ const WANTED = /\.(safetensors|json|txt|ya?ml|ckpt|pt|pth|bin)$/i;
 const MAX_FILES = 2_000;
 const MAX_DEPTH = 6;
 
-/** Adds files as checkpoints and loads the first, so that it is compiled while its file is at hand. */
+/**
+ * Adds files as the models they are, and loads the first checkpoint among them, so that it is compiled
+ * while its file is at hand.
+ */
 export async function addModelFiles(
   context: ActionContext,
   read: () => Promise<readonly LocalFile[]>,
 ): Promise<void> {
   const { state, engine } = context;
-  const { isReading, problem } = state.modelFiles;
+  const { modelFiles } = state;
+  const { isReading, problem } = modelFiles;
   if (isReading.value) return;
   problem.value = null;
+  modelFiles.added.value = [];
   isReading.value = true;
   try {
     void keepStorage(state);
-    const [first] = await engine.addFiles(await read());
+    const added = await engine.addFiles(await read());
     isReading.value = false;
-    if (first !== undefined) await chooseCheckpoint(context, first);
+    modelFiles.added.value = added;
+    const first = added.find(({ kind }) => kind === 'checkpoint');
+    if (first) await chooseCheckpoint(context, first.name);
   } catch (error) {
     problem.value = serializeError(error);
   } finally {
@@ -31,14 +40,47 @@ export async function addModelFiles(
   }
 }
 
-/** Takes an added checkpoint off the list. */
-export async function forgetModelFiles({ state, engine }: ActionContext, name: string) {
+/** Takes an added model off its list. */
+export async function forgetModelFiles(
+  { state, engine }: ActionContext,
+  { name, kind }: AddedModel,
+): Promise<void> {
   state.modelFiles.problem.value = null;
   try {
-    await engine.forgetFiles(name);
+    await engine.forgetFiles(name, kind);
   } catch (error) {
     state.modelFiles.problem.value = serializeError(error);
   }
+}
+
+/** Finds out whose files wait for a permission, as after a reload. */
+export async function readLockedFiles({ state, engine }: Context): Promise<void> {
+  try {
+    state.modelFiles.locked.value = await engine.lockedFiles();
+  } catch (error) {
+    state.modelFiles.problem.value = serializeError(error);
+  }
+}
+
+/** Not in every browser, and not in the type library. */
+interface AskingHandle {
+  requestPermission?(options: { mode: 'read' }): Promise<PermissionState>;
+}
+
+/** Asks the browser to let files of an earlier visit be read; only on what a person did. */
+export async function allowFilesAgain(context: Context): Promise<void> {
+  const { locked, problem } = context.state.modelFiles;
+  problem.value = null;
+  try {
+    for (const handle of locked.value.flatMap(({ handles }) => handles)) {
+      // One that is refused stays in the list; the others are of use without it.
+      await (handle as AskingHandle).requestPermission?.({ mode: 'read' });
+    }
+    await context.engine.refreshModels();
+  } catch (error) {
+    problem.value = serializeError(error);
+  }
+  await readLockedFiles(context);
 }
 
 /** Files of a file or folder input. */

@@ -5,9 +5,13 @@ import { GenerationError, parseError } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary } from '../../protocol/job.ts';
 import type {
+  AddedModel,
   CompiledInfo,
   Engine,
+  ExportedModel,
   GenerateOptions,
+  ImportedModel,
+  LockedModel,
   RelayStatus,
   StorageInfo,
 } from '../shared/engine.ts';
@@ -128,7 +132,19 @@ class RemoteEngine implements Engine {
     await this.#readCatalog();
   }
 
-  addFiles(): Promise<readonly string[]> {
+  addFiles(): Promise<readonly AddedModel[]> {
+    return Promise.reject(elsewhere());
+  }
+
+  async lockedFiles(): Promise<readonly LockedModel[]> {
+    return [];
+  }
+
+  exportCompiled(): Promise<ExportedModel> {
+    return Promise.reject(elsewhere());
+  }
+
+  importCompiled(): Promise<ImportedModel> {
     return Promise.reject(elsewhere());
   }
 

@@ -4,7 +4,7 @@ import { type EngineStatus, NOTHING_KNOWN } from '../../protocol/device.ts';
 import type { ErrorCode } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary } from '../../protocol/job.ts';
-import type { GenerationProgress, RelayStatus } from '../shared/engine.ts';
+import type { AddedModel, GenerationProgress, LockedModel, RelayStatus } from '../shared/engine.ts';
 import { type ApiJobsState, createApiJobsState } from './api-jobs.ts';
 import { type CompiledState, createCompiledState } from './compiled-models.ts';
 import type { FieldName, FieldProblems, FormValues } from './form.ts';
@@ -40,9 +40,13 @@ export interface RunningJob {
 
 export type FormSignals = { readonly [Name in FieldName]: Signal<FormValues[Name]> };
 
-/** Where adding checkpoints of the own disk stands. */
+/** Where adding models of the own disk stands. */
 export interface ModelFilesState {
   readonly isReading: Signal<boolean>;
+  /** What was added last. */
+  readonly added: Signal<readonly AddedModel[]>;
+  /** Added before a reload, and to be allowed again. */
+  readonly locked: Signal<readonly LockedModel[]>;
   readonly problem: Signal<Problem | null>;
 }
 
@@ -148,7 +152,12 @@ export function createAppState(initial: Settings = DEFAULT_SETTINGS): AppState {
     apiJobs: createApiJobsState(),
     gallery: createGalleryState(),
     compiled: createCompiledState(),
-    modelFiles: { isReading: signal(false), problem: signal<Problem | null>(null) },
+    modelFiles: {
+      isReading: signal(false),
+      added: signal<readonly AddedModel[]>([]),
+      locked: signal<readonly LockedModel[]>([]),
+      problem: signal<Problem | null>(null),
+    },
     isRunning: computed(() => job.value !== null),
     formValues: values,
     settings: computed(() => ({

@@ -1,4 +1,4 @@
-import type { Catalog } from '../../protocol/catalog.ts';
+import type { Catalog, ModelListing } from '../../protocol/catalog.ts';
 import type { EngineStatus } from '../../protocol/device.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary, JobStage } from '../../protocol/job.ts';
@@ -48,6 +48,32 @@ export interface LocalFile {
   readonly handle?: FileSystemFileHandle;
 }
 
+/** A model of the user's own disk that was added to the lists. */
+export type AddedModel = Pick<ModelListing, 'kind' | 'name'>;
+
+/** An added model whose files can be read once a person allows it again. */
+export interface LockedModel extends AddedModel {
+  readonly handles: readonly FileSystemFileHandle[];
+}
+
+/** A compiled model as one file; its bytes stay on the disk until they are read. */
+export interface ExportedModel {
+  readonly fileName: string;
+  readonly file: Blob;
+}
+
+/** A compiled model that was taken out of a file. */
+export interface ImportedModel extends AddedModel {
+  /** What a user should know of it, as sentences. */
+  readonly notes: readonly string[];
+}
+
+/** What a prompt box shows: tokens used, and how many the chunks of 75 begun would hold. */
+export interface TokenCount {
+  readonly tokens: number;
+  readonly room: number;
+}
+
 /** One compiled model in the browser's storage. */
 export interface CompiledInfo {
   readonly key: string;
@@ -61,6 +87,8 @@ export interface CompiledInfo {
   readonly lastUsedAt: number;
   /** This tab has it in memory. */
   readonly isInUse: boolean;
+  /** Whether it can be made one file; what lies over another model (LoRAs) cannot. */
+  readonly isExportable: boolean;
 }
 
 /** The browser's storage of this page: compiled models, pictures, settings. */
@@ -93,20 +121,36 @@ export interface Engine {
   /** Asks all sources again what they have. */
   refreshModels(): Promise<void>;
   /**
-   * Adds checkpoints of the user's own disk to the catalogue and gives their names; rejects with what is
-   * wrong with the files. They stay listed after a reload; once compiled, their files are not needed.
+   * Adds models of the user's own disk, of whatever kind, to the catalogue and says what they are; rejects
+   * with what is wrong with the files. They stay listed after a reload; once compiled, their files are not
+   * needed.
    */
-  addFiles(files: readonly LocalFile[]): Promise<readonly string[]>;
-  /** Takes an added checkpoint off the list. */
-  forgetFiles(name: string): Promise<void>;
+  addFiles(files: readonly LocalFile[]): Promise<readonly AddedModel[]>;
+  /** Takes an added model off its list. */
+  forgetFiles(name: string, kind?: AddedModel['kind']): Promise<void>;
+  /** Added models whose files wait for a permission; only the page may ask for it. */
+  lockedFiles(): Promise<readonly LockedModel[]>;
   /** What is compiled and kept, the last used first. */
   listCompiled(): Promise<readonly CompiledInfo[]>;
   /** Deletes a compiled model, unloading it first; rejects with `busy` while another tab uses it. */
   deleteCompiled(key: string): Promise<void>;
+  /** One compiled model as one file; rejects with `not-found`, or `invalid-model` where it is damaged. */
+  exportCompiled(key: string): Promise<ExportedModel>;
+  /**
+   * Keeps the compiled model that a file of `exportCompiled` holds and lists it. Rejects, and leaves
+   * nothing behind, with `invalid-model` for another or a damaged file, `unsupported` for one of another
+   * version, and `storage-full`.
+   */
+  importCompiled(file: Blob, options?: { signal?: AbortSignal }): Promise<ImportedModel>;
   /** Deletes all that no other tab uses. */
   deleteAllCompiled(): Promise<void>;
   /** Null where the browser does not say. */
   storageEstimate(): Promise<StorageInfo | null>;
+  /**
+   * Tokens of each prompt by the vocabulary of the checkpoint in memory; null for a prompt that cannot be read
+   * yet, and for all where no checkpoint is in memory here.
+   */
+  countTokens(prompts: readonly string[]): Promise<readonly (TokenCount | null)[]>;
   /** Runs one job; rejects with `GenerationError` or `AbortError`. */
   generate(params: GenerationParams, options?: GenerateOptions): Promise<GenerationSummary>;
   /** Drops the picture being made and goes on with the next of the job. */

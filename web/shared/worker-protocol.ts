@@ -5,12 +5,17 @@ import type { SerializedError } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary } from '../../protocol/job.ts';
 import type {
+  AddedModel,
   CompiledInfo,
+  ExportedModel,
   GeneratedImage,
   GenerationProgress,
+  ImportedModel,
   LocalFile,
+  LockedModel,
   RelayStatus,
   StorageInfo,
+  TokenCount,
 } from './engine.ts';
 
 /** How the page starts the worker; sent once, first. */
@@ -40,11 +45,20 @@ export type WorkerRequest =
   | { readonly type: 'unload-checkpoint'; readonly id: number }
   | { readonly type: 'refresh-models'; readonly id: number }
   | { readonly type: 'add-files'; readonly id: number; readonly files: readonly LocalFile[] }
-  | { readonly type: 'forget-files'; readonly id: number; readonly name: string }
+  | {
+      readonly type: 'forget-files';
+      readonly id: number;
+      readonly name: string;
+      readonly kind: AddedModel['kind'];
+    }
+  | { readonly type: 'locked-files'; readonly id: number }
+  | { readonly type: 'export-compiled'; readonly id: number; readonly key: string }
+  | { readonly type: 'import-compiled'; readonly id: number; readonly file: Blob }
   | { readonly type: 'list-compiled'; readonly id: number }
   /** Deletes one compiled model, or with null all. */
   | { readonly type: 'delete-compiled'; readonly id: number; readonly key: string | null }
   | { readonly type: 'storage-estimate'; readonly id: number }
+  | { readonly type: 'count-tokens'; readonly id: number; readonly prompts: readonly string[] }
   | { readonly type: 'generate'; readonly id: number; readonly params: GenerationParams }
   /** Aborts the request with that id. */
   | { readonly type: 'cancel'; readonly id: number }
@@ -57,9 +71,13 @@ export interface WorkerReply {
   readonly type: 'reply';
   readonly id: number;
   readonly summary?: GenerationSummary | null;
-  readonly names?: readonly string[];
+  readonly added?: readonly AddedModel[];
+  readonly locked?: readonly LockedModel[];
+  readonly exported?: ExportedModel;
+  readonly imported?: ImportedModel;
   readonly compiled?: readonly CompiledInfo[];
   readonly storage?: StorageInfo | null;
+  readonly tokenCounts?: readonly (TokenCount | null)[];
 }
 
 /** Worker to page. Bytes of pictures are transferred. */

@@ -56,10 +56,23 @@ describe('files that were chosen', () => {
     ]);
   });
 
+  test('of a component’s folder are one model, called as the folder is', () => {
+    const files = [
+      'cn/canny/config.json',
+      'cn/canny/model.safetensors',
+      'config.json',
+      'x.safetensors',
+    ];
+    expect(names(files.map((path) => local(path)))).toEqual([
+      ['canny', 'config.json', 'model.safetensors'],
+      ['x', 'x.safetensors'],
+    ]);
+  });
+
   test.each([
     [['model.ckpt'], 'model.ckpt is a pickled file'],
-    [['picture.png'], 'no checkpoint among these files'],
-    [[], 'no checkpoint among these files'],
+    [['picture.png'], 'no model among these files'],
+    [[], 'no model among these files'],
   ])('%j are refused with a reason', (paths, reason) => {
     expect(() => groupFiles(paths.map((path) => local(path)))).toThrow(reason);
   });
@@ -145,6 +158,74 @@ describe('checkpoints of the own disk', () => {
   test('have a number behind a name that another source has', async () => {
     const [listing] = await open().add([local('taken.safetensors', singleFileBytes('sd15-tiny'))]);
     expect(listing?.name).toBe('taken (2)');
+  });
+
+  test('of other kinds are in the lists of their kinds, also after a reload', async () => {
+    const fixture = (path: string, as = path) => local(as, readFileSync(join(MODELS, path)));
+    const added = await open().add([
+      fixture('loras/sd15-kohya.safetensors', 'style.safetensors'),
+      fixture('vae-tiny.safetensors', 'tiny.vae.safetensors'),
+      fixture('embeddings/sd15-ti.safetensors', 'word.safetensors'),
+      fixture('esrgan/esrgan-tiny-x4.safetensors', 'x4.safetensors'),
+      ...folder(join(MODELS, 'controlnet-tiny'), 'canny'),
+      single(),
+    ]);
+    const expected = [
+      ['controlnet', 'canny'],
+      ['lora', 'style'],
+      ['vae', 'tiny.vae'],
+      ['embedding', 'word'],
+      ['esrgan', 'x4'],
+      ['checkpoint', 'tiny'],
+    ];
+    expect(added.map(({ kind, name }) => [kind, name])).toEqual(expected);
+    const sources = open();
+    await sources.refresh();
+    const listed = sources.listings.slice(1).map(({ kind, name }) => [kind, name]);
+    expect(listed.sort()).toEqual(expected.sort());
+    // A name means a checkpoint only where a checkpoint has it.
+    expect(sources.find('style')).toBeNull();
+    await sources.remove('style', 'lora');
+    await expect(sources.remove('x4')).rejects.toMatchObject({ code: 'not-found' });
+    expect(sources.listings.map(({ name }) => name)).not.toContain('style');
+  });
+
+  test.each(['loras/sd15-kohya.safetensors', 'vae-tiny.safetensors'])(
+    'that are cut off are refused by name: %s',
+    async (path) => {
+      const bytes = readFileSync(join(MODELS, path));
+      const cut = local('cut.safetensors', bytes.subarray(0, bytes.length - 100));
+      await expect(open().add([cut])).rejects.toThrow('cut.safetensors');
+      expect(await entries.keys()).toEqual([]);
+    },
+  );
+
+  test('that the browser locked at a reload are told with their handles, until they are allowed', async () => {
+    const { path, file } = single();
+    let permission = 'prompt';
+    const handle = {
+      queryPermission: async () => permission,
+      async getFile() {
+        if (permission !== 'granted') throw new DOMException('locked', 'NotAllowedError');
+        return file;
+      },
+    } as unknown as FileSystemFileHandle;
+    const first = open();
+    const [listing] = await first.add([
+      { path, file, handle },
+      local('plain.safetensors', singleFileBytes('sd15-tiny')),
+    ]);
+    // This tab has the file itself.
+    expect(await first.locked()).toEqual([]);
+    const sources = open();
+    await sources.refresh();
+    expect(await sources.locked()).toEqual([
+      { kind: 'checkpoint', name: 'tiny', handles: [handle] },
+    ]);
+    await expect(sources.open(listing!).files[0]!.read(0, 1)).rejects.toThrow('"Allow again"');
+    permission = 'granted';
+    expect(await sources.locked()).toEqual([]);
+    expect(await sources.open(listing!).files[0]!.read(0, 1)).toHaveLength(1);
   });
 
   test('that are none are refused by name and not listed', async () => {

@@ -6,9 +6,10 @@ import type { ModelFiles } from '../../compiler/model.ts';
 import { checkpointSha256, compiledKey, type HashedFile } from './cache-key.ts';
 import type { PrecisionChoice } from './choose-precision.ts';
 import { compiledBytes, largestComponent, type WeightCounts } from './compiled-size.ts';
+import { createEta } from './eta.ts';
 import { withLock } from './locks.ts';
-import type { Manifest } from './manifest.ts';
-import { type ModelStore, writeLock } from './model-store.ts';
+import type { Manifest, ModelOrigin } from './manifest.ts';
+import { type ModelFacts, type ModelStore, writeLock } from './model-store.ts';
 import { createSha256 } from './sha256.ts';
 import { type ModelSources, sourceIdentity } from './sources.ts';
 
@@ -49,19 +50,24 @@ export async function loadCompiled(listing: ModelListing, options: LoadOptions):
 
   const choice = options.choosePrecision(weights);
   const { precision, activations } = choice;
-  const key = compiledKey({
-    files,
+  const parts = {
     precision,
     compilerVersion: COMPILER_VERSION,
     runtimeVersion,
     features: activations === 'float16' ? ['shader-f16'] : [],
-  });
+  };
+  const key = compiledKey({ files, ...parts });
   const stored = await readWhole(key, listing.name, options);
   if (stored) {
     await store.touch(key);
     return stored;
   }
-  const about = { name: listing.name, sha256: checkpointSha256(files) };
+  const sizes = new Map(listing.files.map(({ path, sizeBytes }) => [path, sizeBytes]));
+  const origin: ModelOrigin = {
+    ...{ ...parts, kind: listing.kind, weights },
+    files: files.map((file) => ({ ...file, sizeBytes: sizes.get(file.path) ?? 0 })),
+  };
+  const about = { name: listing.name, sha256: checkpointSha256(files), origin };
   return withLock(
     writeLock(key),
     // Another tab may have compiled it while this one waited.
@@ -89,7 +95,7 @@ async function readWhole(
 async function compile(
   checkpoint: Checkpoint,
   key: string,
-  about: { name: string; sha256: string },
+  about: ModelFacts,
   { precision, activations }: PrecisionChoice,
   { store, onActivity, signal }: LoadOptions,
 ): Promise<Manifest> {
@@ -149,13 +155,4 @@ async function hashSources(
 
 function signalOption(signal: AbortSignal | undefined): { signal?: AbortSignal } {
   return signal ? { signal } : {};
-}
-
-/** Seconds left by the pace so far; null in the first moments, when it would be a guess. */
-function createEta(): (done: number) => number | null {
-  const startedAt = performance.now();
-  return (done) => {
-    const elapsed = (performance.now() - startedAt) / 1000;
-    return done > 0 && elapsed > 0.5 ? elapsed / done - elapsed : null;
-  };
 }

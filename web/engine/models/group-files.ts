@@ -1,7 +1,7 @@
 import { GenerationError } from '../../../protocol/errors.ts';
 import type { LocalFile } from '../../shared/engine.ts';
 
-/** Files that make one checkpoint; paths are below its folder. */
+/** Files that make one model; paths are below its folder. */
 export interface FileGroup {
   readonly name: string;
   readonly files: readonly LocalFile[];
@@ -16,13 +16,15 @@ const baseName = (path: string) => path.slice(path.lastIndexOf('/') + 1);
 const stemOf = (path: string) => baseName(path).replace(/\.[^.]+$/, '');
 
 /**
- * The checkpoints among files that were chosen or dropped: every folder with a `model_index.json`, and
- * every other safetensors file with the `.yaml` of its name. Throws `invalid-model` when there is none.
+ * The models among files that were chosen or dropped: every folder with a `model_index.json`, every other
+ * one with weights beside a `config.json` (a ControlNet, a VAE), and every safetensors file outside of them
+ * with the `.yaml` of its name. Throws `invalid-model` when there is none.
  */
 export function groupFiles(files: readonly LocalFile[]): FileGroup[] {
-  const folders = files
-    .filter(({ path }) => baseName(path) === 'model_index.json')
-    .map(({ path }) => folderOf(path));
+  const folders = [...wholeFolders(files)];
+  for (const folder of componentFolders(files)) {
+    if (!folders.some((above) => folder.startsWith(above))) folders.push(folder);
+  }
   const groups: FileGroup[] = folders.map((folder) => ({
     name: baseName(folder.slice(0, -1)) || 'diffusers-model',
     files: files
@@ -48,6 +50,23 @@ export function groupFiles(files: readonly LocalFile[]): FileGroup[] {
     'invalid-model',
     pickled
       ? `${pickled.path} is a pickled file, and such files can run code when they are read. Convert it to .safetensors, in AUTOMATIC1111 with the Checkpoint Merger.`
-      : 'There is no checkpoint among these files: Easel reads .safetensors files and diffusers folders with their model_index.json.',
+      : 'There is no model among these files: Easel reads .safetensors files and diffusers folders with their model_index.json.',
   );
+}
+
+function wholeFolders(files: readonly LocalFile[]): string[] {
+  return files
+    .filter(({ path }) => baseName(path) === 'model_index.json')
+    .map(({ path }) => folderOf(path));
+}
+
+/** Folders of one component; the topmost has no name to go by and is none. */
+function componentFolders(files: readonly LocalFile[]): string[] {
+  const withWeights = new Set(
+    files.filter(({ path }) => WEIGHTS.test(path)).map(({ path }) => folderOf(path)),
+  );
+  return files
+    .filter(({ path }) => baseName(path) === 'config.json')
+    .map(({ path }) => folderOf(path))
+    .filter((folder) => folder !== '' && withWeights.has(folder));
 }

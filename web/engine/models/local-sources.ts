@@ -1,33 +1,53 @@
 import { z } from 'zod';
-import { type ModelListing, modelListing } from '../../../protocol/catalog.ts';
+import { listingKind, type ModelListing, modelListing } from '../../../protocol/catalog.ts';
 import { GenerationError } from '../../../protocol/errors.ts';
-import { openCheckpoint } from '../../compiler/checkpoint.ts';
 import type { ByteSource } from '../../compiler/model.ts';
-import type { LocalFile } from '../../shared/engine.ts';
+import type { LocalFile, LockedModel } from '../../shared/engine.ts';
 import { createBlobSource } from './blob-source.ts';
 import { type FileGroup, groupFiles } from './group-files.ts';
 import type { KeyValueStore } from './key-value-store.ts';
+import { inspectModel } from './local-model.ts';
 import { findCheckpoint, type ModelSources } from './sources.ts';
 
-/** Sources that checkpoints of the user's own disk can be added to. */
+type ListingKind = ModelListing['kind'];
+
+/** Sources that models of the user's own disk can be added to. */
 export interface LocalModelSources extends ModelSources {
   /**
-   * Adds the checkpoints among these files after a look at their headers. They are listed after a reload
-   * too; what is compiled of them needs the files no more. Rejects with the first checkpoint's problem.
+   * Adds the models among these files, of whatever kind, after a look at their headers. They are listed
+   * after a reload too; what is compiled of them needs the files no more. Rejects with the first problem.
    */
   add(files: readonly LocalFile[]): Promise<readonly ModelListing[]>;
-  /** Forgets an added checkpoint; what is compiled of it stays. */
-  remove(name: string): Promise<void>;
+  /** Lists a model of which only the compiled form is here, and gives its listing. */
+  adopt(model: AdoptedModel): Promise<ModelListing>;
+  /** Forgets an added model; what is compiled of it stays. */
+  remove(name: string, kind?: ListingKind): Promise<void>;
+  /** Added models whose files the browser lets be read only after a person allowed it again. */
+  locked(): Promise<readonly LockedModel[]>;
 }
 
-/** An added checkpoint over reloads; a handle where the browser gave one, in the order of the files. */
-const record = z.object({ listing: modelListing, handles: z.array(z.unknown()) });
+/** What is told of a model that came compiled. */
+export type AdoptedModel = Pick<ModelListing, 'kind' | 'name' | 'files' | 'version'>;
 
-const RECORD = 'checkpoint:';
+/** An added model over reloads; a handle where the browser gave one, in the order of the files. */
+const record = z.object({
+  listing: modelListing,
+  handles: z.array(z.unknown()),
+  /** It came compiled: its own files were never here. */
+  isAdopted: z.boolean().optional(),
+});
+
+const recordKey = (kind: ListingKind, name: string) => `${kind}:${name}`;
+const isRecordKey = (key: string) => listingKind.safeParse(key.slice(0, key.indexOf(':'))).success;
 
 type FileHandle = Pick<FileSystemFileHandle, 'getFile'>;
 
-/** Lists added checkpoints behind those of `base`; `open` opens the store that remembers them. */
+/** Not in every browser, and not in the type library. */
+interface PermissionHandle {
+  queryPermission?(options: { mode: 'read' }): Promise<PermissionState>;
+}
+
+/** Lists added models behind those of `base`; `open` opens the store that remembers them. */
 export function createLocalSources(
   base: ModelSources,
   open: () => Promise<KeyValueStore>,
@@ -44,7 +64,7 @@ export function createLocalSources(
 
   async function readRecords(): Promise<void> {
     const opened = await store();
-    const keys = (await opened.keys()).filter((key) => key.startsWith(RECORD)).sort();
+    const keys = (await opened.keys()).filter(isRecordKey).sort();
     records = (await opened.getMany(keys)).flatMap((value) => {
       const parsed = record.safeParse(value);
       return parsed.success ? [parsed.data] : [];
@@ -55,39 +75,40 @@ export function createLocalSources(
     return records.map(({ listing }) => listing);
   }
 
-  /** The name, or with a number behind it where another source has it. */
-  function freeName(name: string): string {
-    const taken = new Set(base.listings.map((listing) => listing.name.toLowerCase()));
-    if (!taken.has(name.toLowerCase())) return name;
+  /** The name, or with a number behind it where it is taken. */
+  function freeName(name: string, taken: readonly ModelListing[]): string {
+    const names = new Set(taken.map((listing) => listing.name.toLowerCase()));
+    if (!names.has(name.toLowerCase())) return name;
     for (let number = 2; ; number += 1) {
       const numbered = `${name} (${number})`;
-      if (!taken.has(numbered.toLowerCase())) return numbered;
+      if (!names.has(numbered.toLowerCase())) return numbered;
     }
   }
 
-  function toSources(listing: ModelListing, handles: readonly unknown[]): ByteSource[] {
+  function ofBase(kind: ListingKind): ModelListing[] {
+    return base.listings.filter((listing) => listing.kind === kind);
+  }
+
+  function toSources(listing: ModelListing, { handles, isAdopted = false }: Origin): ByteSource[] {
     const chosen = files.get(listing.url);
     return listing.files.map(({ path, sizeBytes }, index) => {
       const file = chosen?.[index]?.file;
-      const openFile = async () => file ?? (await reopen(path, sizeBytes, handles[index]));
+      const openFile = async () => {
+        if (file) return file;
+        if (isAdopted) throw compiledOnly(listing.name);
+        return reopen(path, sizeBytes, handles[index]);
+      };
       return createBlobSource(path, sizeBytes, openFile);
     });
   }
 
   async function addGroup(group: FileGroup): Promise<ModelListing> {
-    const name = freeName(group.name);
-    const listing = toListing(name, group);
+    const kind = await inspectModel({ name: group.name, files: freshSources(group) });
+    const listing = toListing(kind, freeName(group.name, ofBase(kind)), group);
     const handles = group.files.map(({ handle }) => handle ?? null);
-    const before = files.get(listing.url);
     files.set(listing.url, group.files);
-    try {
-      await openCheckpoint({ name, files: toSources(listing, handles) });
-    } catch (error) {
-      if (before) files.set(listing.url, before);
-      else files.delete(listing.url);
-      throw error;
-    }
-    await (await store()).set(`${RECORD}${name}`, { listing, handles }, { durable: true });
+    const key = recordKey(kind, listing.name);
+    await (await store()).set(key, { listing, handles }, { durable: true });
     return listing;
   }
 
@@ -103,7 +124,7 @@ export function createLocalSources(
     open(listing) {
       const known = records.find((each) => each.listing.url === listing.url);
       if (listing.source !== 'browser' || !known) return base.open(listing);
-      return { name: listing.name, files: toSources(listing, known.handles) };
+      return { name: listing.name, files: toSources(listing, known) };
     },
     async add(chosen) {
       const added: ModelListing[] = [];
@@ -114,25 +135,65 @@ export function createLocalSources(
       }
       return added;
     },
-    async remove(name) {
-      const known = records.find(({ listing }) => listing.name === name);
+    async adopt({ kind, name, ...rest }) {
+      const known = listed().filter((listing) => listing.kind === kind);
+      const same = known.find(({ version }) => version === rest.version);
+      if (same) return same;
+      const free = freeName(name, [...ofBase(kind), ...known]);
+      const url = urlOf(kind, free);
+      const listing: ModelListing = {
+        ...{ ...rest, kind, name: free, source: 'browser', filename: free, url },
+      };
+      const kept = { listing, handles: [], isAdopted: true };
+      await (await store()).set(recordKey(kind, free), kept, { durable: true });
+      await readRecords();
+      return listing;
+    },
+    async remove(name, kind = 'checkpoint') {
+      const known = records.find(({ listing }) => listing.name === name && listing.kind === kind);
       if (!known) {
-        throw new GenerationError('not-found', `There is no added checkpoint "${name}".`);
+        throw new GenerationError('not-found', `There is no added model "${name}".`);
       }
-      await (await store()).delete([`${RECORD}${name}`]);
+      await (await store()).delete([recordKey(kind, name)]);
       files.delete(known.listing.url);
       await readRecords();
+    },
+    async locked() {
+      const found: LockedModel[] = [];
+      for (const { listing, handles } of records) {
+        if (files.has(listing.url)) continue;
+        const waiting: FileSystemFileHandle[] = [];
+        for (const handle of handles) {
+          if (await isLocked(handle)) waiting.push(handle as FileSystemFileHandle);
+        }
+        const { kind, name } = listing;
+        if (waiting.length > 0) found.push({ kind, name, handles: waiting });
+      }
+      return found;
     },
   };
 }
 
-function toListing(name: string, { files }: FileGroup): ModelListing {
+/** How the files of an added model are found again. */
+type Origin = Pick<z.infer<typeof record>, 'handles' | 'isAdopted'>;
+
+function freshSources({ files }: FileGroup): ByteSource[] {
+  return files.map(({ path, file }) => createBlobSource(path, file.size, async () => file));
+}
+
+/** Those of checkpoints are as they were before there were other kinds. */
+function urlOf(kind: ListingKind, name: string): string {
+  const folder = kind === 'checkpoint' ? '' : `${kind}/`;
+  return `browser/${folder}${encodeURIComponent(name)}/`;
+}
+
+function toListing(kind: ListingKind, name: string, { files }: FileGroup): ModelListing {
   return {
-    kind: 'checkpoint',
+    kind,
     name,
     source: 'browser',
     filename: files.length === 1 ? (files[0]?.path ?? name) : name,
-    url: `browser/${encodeURIComponent(name)}/`,
+    url: urlOf(kind, name),
     files: files.map(({ path, file }) => ({ path, sizeBytes: file.size })),
     // Times and sizes, as for files of the bridge: other content under the same name is compiled anew.
     version: String(Math.max(...files.map(({ file }) => lastModified(file)))),
@@ -148,14 +209,31 @@ async function reopen(path: string, sizeBytes: number, handle: unknown): Promise
   let file: Blob | null = null;
   if (isFileHandle(handle)) file = await handle.getFile().catch(() => null);
   if (file?.size === sizeBytes) return file;
+  const then = `${path} was added before this page was reloaded, and the browser does not let it be read any more.`;
   throw new GenerationError(
     'not-found',
     file
       ? `${path} has ${file.size} bytes now, but had ${sizeBytes} when it was added: it changed. Add it again under Models.`
-      : `${path} was added before this page was reloaded, and the browser does not let it be read any more. Add it again under Models; nothing compiled is lost.`,
+      : (await isLocked(handle))
+        ? `${then} Press "Allow again" under Models; nothing compiled is lost.`
+        : `${then} Add it again under Models; nothing compiled is lost.`,
+  );
+}
+
+function compiledOnly(name: string): GenerationError {
+  return new GenerationError(
+    'not-found',
+    `${name} was imported compiled, without the file that it was made of, and this needs the file (LoRAs, another precision, or a compiled model that was deleted). Add the file under Models, or import the compiled model again.`,
   );
 }
 
 function isFileHandle(value: unknown): value is FileHandle {
   return typeof (value as FileHandle | null)?.getFile === 'function';
+}
+
+/** Whether a kept handle is good once a person allows it again. */
+async function isLocked(handle: unknown): Promise<boolean> {
+  if (!isFileHandle(handle)) return false;
+  const state = await (handle as PermissionHandle).queryPermission?.({ mode: 'read' });
+  return state === 'prompt';
 }

@@ -7,6 +7,7 @@ import { type LoraFile, openLora } from '../../compiler/lora/lora-file.ts';
 import { type MergedCheckpoint, mergeLoras } from '../../compiler/lora/merge.ts';
 import type { CompiledComponent, CompiledModel } from '../../compiler/model.ts';
 import { scalesName } from '../../compiler/weights.ts';
+import { createEta } from './eta.ts';
 import { withLock } from './locks.ts';
 import type { ChosenLora } from './lora-choice.ts';
 import type { Manifest } from './manifest.ts';
@@ -113,6 +114,7 @@ async function compileVariant(
   const names = opened.map(({ use }) => use.name).join(', ');
   await store.makeRoom(`${base.name} with ${names}`, storedBytes(base, touched));
   const writer = store.write(key);
+  const eta = createEta();
   try {
     const model = await compileCheckpoint(merged, {
       precision: unet?.precision ?? 'fp32',
@@ -123,7 +125,7 @@ async function compileVariant(
       onProgress({ component, doneBytes, totalBytes }) {
         const done = totalBytes > 0 ? doneBytes / totalBytes : 1;
         const what = `${component} of ${base.name} with ${names}`;
-        onActivity({ kind: 'compile', what, done, etaSeconds: null });
+        onActivity({ kind: 'compile', what, done, etaSeconds: eta(done) });
       },
       ...(signal ? { signal } : {}),
     });
@@ -189,6 +191,7 @@ async function hashLora(
   const [ofFile, ofData] = [createSha256(), createSha256()];
   const options = signal ? { signal } : {};
   const length = await file.read(0, 8, options);
+  const eta = createEta();
   const start = 8 + Number(new DataView(length.buffer, length.byteOffset).getBigUint64(0, true));
   for (let at = 0; at < file.sizeBytes; at += HASH_BYTES) {
     signal?.throwIfAborted();
@@ -196,7 +199,7 @@ async function hashLora(
     ofFile.update(bytes);
     ofData.update(bytes.subarray(Math.min(bytes.length, Math.max(0, start - at))));
     const done = Math.min(1, (at + HASH_BYTES) / file.sizeBytes);
-    onActivity({ kind: 'load', what: `checking ${listing.name}`, done, etaSeconds: null });
+    onActivity({ kind: 'load', what: `checking ${listing.name}`, done, etaSeconds: eta(done) });
   }
   const hashes = { file: ofFile.digest(), data: ofData.digest() };
   await store.writeFingerprint(identity, {

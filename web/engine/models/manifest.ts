@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { listingKind } from '../../../protocol/catalog.ts';
 import type { CompiledModel } from '../../compiler/model.ts';
 import { hashedFile } from './cache-key.ts';
 
@@ -83,6 +84,19 @@ const compiledModel: z.ZodType<CompiledModel> = z.object({
   components: z.array(compiledComponent).min(1),
 });
 
+/** What a compiled model was made of: all that its key depends on. */
+export const modelOrigin = z.object({
+  kind: listingKind,
+  files: z.array(hashedFile.extend({ sizeBytes: size })).min(1),
+  /** Weights of the largest component, by which a precision is chosen. */
+  weights: z.object({ linear: size, plain: size, full: size }),
+  precision: z.enum(['fp32', 'fp16', 'q8', 'q4']),
+  compilerVersion: z.int(),
+  runtimeVersion: z.string().max(200),
+  features: z.array(z.string().max(100)).max(100),
+});
+export type ModelOrigin = z.infer<typeof modelOrigin>;
+
 /** Raised when manifests of before can no longer be read; such models are compiled anew. */
 export const MANIFEST_FORMAT = 2;
 
@@ -96,6 +110,8 @@ export const manifest = z.object({
   sha256: z.string(),
   /** The compiled model that these weights lie over (LoRAs): without it they are of no use. */
   baseKey: z.string().optional(),
+  /** Absent from what lies over another model. */
+  origin: modelOrigin.optional(),
   /** Bytes of all shards. */
   sizeBytes: size,
   chunkBytes: z.int().min(1),

@@ -21,13 +21,15 @@ import {
 import { sha256Bytes } from './sha256.ts';
 import { browserStorageUse, makeRoom, type StorageUse } from './storage-room.ts';
 
+/** What a manifest says of a model beside the model. */
+export type ModelFacts = Pick<Manifest, 'name' | 'sha256' | 'baseKey' | 'origin'>;
+
 /** A model being written: `finish` makes it exist, `discard` leaves nothing behind. */
 export interface ModelWriter {
   readonly sink: WeightSink;
-  finish(
-    model: CompiledModel,
-    about: { name: string; sha256: string; baseKey?: string },
-  ): Promise<Manifest>;
+  /** SHA-256 of every chunk written so far, by place; what is gathered becomes a chunk. */
+  hashes(): Promise<Readonly<Record<string, string>>>;
+  finish(model: CompiledModel, about: ModelFacts): Promise<Manifest>;
   discard(): Promise<void>;
 }
 
@@ -49,9 +51,11 @@ export interface ModelStore {
   verify(stored: Manifest, options?: VerifyOptions): Promise<boolean>;
   /** The shards of one component, in order; bytes stay on the disk until they are read. */
   shards(stored: Manifest, component: CompiledComponent): Promise<Blob[]>;
+  /** All chunks of a model in the order of its components, shards and bytes; on the disk until read. */
+  chunks(stored: Manifest): Promise<Blob[]>;
   /** Deletes models unused for longest until `bytes` fit; rejects with `storage-full` and figures. */
   makeRoom(what: string, bytes: number): Promise<void>;
-  write(key: string): ModelWriter;
+  write(key: string, options?: { chunkBytes?: number }): ModelWriter;
   /**
    * Deletes LoRA sets over a compiled model, those unused for longest first, until `most` are left;
    * never `except`, nor one that a tab uses.
@@ -132,6 +136,16 @@ export function createModelStore(
     return blobs;
   }
 
+  async function chunksOf(stored: Manifest, component: CompiledComponent): Promise<Blob[][]> {
+    const shards = await readChunks(stored, component);
+    if (shards) return shards;
+    await remove(stored.key);
+    throw new GenerationError(
+      'storage-full',
+      `The browser removed a part of the compiled ${component.name} of ${stored.name}. Start the job again: the model is compiled anew.`,
+    );
+  }
+
   /** Keys of the LoRA sets over a compiled model, that used last first. */
   async function variantsOf(baseKey: string): Promise<string[]> {
     const found: { key: string; used: number }[] = [];
@@ -180,6 +194,7 @@ export function createModelStore(
         precision: model.components.find((part) => part.name === 'unet')?.precision ?? 'fp32',
         lastUsedAt: typeof used === 'number' ? used : createdAt,
         isInUse: uses.has(key),
+        isExportable: stored.origin !== undefined,
       });
     }
     return found.sort((a, b) => b.lastUsedAt - a.lastUsedAt);
@@ -254,23 +269,26 @@ export function createModelStore(
       return false;
     },
     async shards(stored, component) {
-      const shards = await readChunks(stored, component);
-      if (!shards) {
-        await remove(stored.key);
-        throw new GenerationError(
-          'storage-full',
-          `The browser removed a part of the compiled ${component.name} of ${stored.name}. Start the job again: the model is compiled anew.`,
-        );
+      return (await chunksOf(stored, component)).map((chunks) => new Blob(chunks));
+    },
+    async chunks(stored) {
+      const all: Blob[] = [];
+      for (const component of stored.model.components) {
+        all.push(...(await chunksOf(stored, component)).flat());
       }
-      return shards.map((chunks) => new Blob(chunks));
+      return all;
     },
     makeRoom: (what, bytes) => makeRoom({ what, bytes, storageUse, evictOne: () => evictOne() }),
-    write(key) {
+    write(key, { chunkBytes: size = chunkBytes } = {}) {
       const store = (place: string, chunk: Blob) => setChunk(key, place, chunk);
-      const sink = new ChunkedSink({ chunkBytes, store });
+      const sink = new ChunkedSink({ chunkBytes: size, store });
       return {
         sink,
-        async finish(model, { name, sha256, baseKey }) {
+        async hashes() {
+          await sink.flush();
+          return sink.hashes;
+        },
+        async finish(model, { name, sha256, baseKey, origin }) {
           await sink.flush();
           const written: Manifest = {
             formatVersion: MANIFEST_FORMAT,
@@ -278,8 +296,9 @@ export function createModelStore(
             name,
             sha256,
             ...(baseKey === undefined ? {} : { baseKey }),
+            ...(origin === undefined ? {} : { origin }),
             sizeBytes: sink.sizeBytes,
-            chunkBytes,
+            chunkBytes: size,
             chunkSha256: sink.hashes,
             createdAt: Date.now(),
             model,
@@ -289,7 +308,11 @@ export function createModelStore(
           verified.add(key);
           return written;
         },
-        discard: () => remove(key),
+        async discard() {
+          // What is on its way into the store would else come after the deletion.
+          await sink.settled();
+          await remove(key);
+        },
       };
     },
     async keepVariants(baseKey, most, except) {

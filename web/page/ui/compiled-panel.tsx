@@ -1,7 +1,8 @@
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { CompiledInfo } from '../../shared/engine.ts';
 import { deleteCompiled, keepStorage, readCompiled } from '../compiled-models.ts';
 import { formatBytes } from '../format.ts';
+import { exportCompiled, importCompiled } from '../model-archive.ts';
 import { t } from '../strings/strings.ts';
 import { useApp } from './context.ts';
 import { ProblemNote } from './problem-note.tsx';
@@ -22,6 +23,20 @@ function CompiledRow({ model }: { model: CompiledInfo }) {
         <p class="model-name">{name}</p>
         <p class="quiet">{facts.join(' · ')}</p>
       </div>
+      {model.isExportable && (
+        <button
+          type="button"
+          class="push-right"
+          disabled={app.state.compiled.busy.value !== null}
+          onClick={() => void exportCompiled(app, model)}
+        >
+          {t.compiled.save}
+          <span class="visually-hidden">
+            {' '}
+            {name}, {precision}
+          </span>
+        </button>
+      )}
       <button type="button" onClick={() => void deleteCompiled(app, key)}>
         {t.compiled.remove}
         <span class="visually-hidden">
@@ -30,6 +45,48 @@ function CompiledRow({ model }: { model: CompiledInfo }) {
         </span>
       </button>
     </li>
+  );
+}
+
+/** Takes a compiled model out of a file that was exported here or elsewhere. */
+function ImportButton() {
+  const app = useApp();
+  const { busy } = app.state.compiled;
+  const input = useRef<HTMLInputElement>(null);
+  return (
+    <>
+      <button type="button" disabled={busy.value !== null} onClick={() => input.current?.click()}>
+        {t.compiled.load}
+      </button>
+      <input
+        ref={input}
+        type="file"
+        accept=".easel"
+        aria-label={t.compiled.load}
+        hidden
+        onChange={(event) => {
+          const [file] = event.currentTarget.files ?? [];
+          if (file) void importCompiled(app, file);
+          // Cleared, so that the same file can be chosen again.
+          event.currentTarget.value = '';
+        }}
+      />
+    </>
+  );
+}
+
+/** What an export or import does or did. */
+function ArchiveNotes() {
+  const { busy, notes } = useApp().state.compiled;
+  const lines = busy.value === null ? notes.value : [busy.value];
+  return (
+    <div role="status">
+      {lines.map((line) => (
+        <p key={line} class="quiet">
+          {line}
+        </p>
+      ))}
+    </div>
   );
 }
 
@@ -108,6 +165,8 @@ export function CompiledPanel() {
         </p>
       )}
       <KeepLine />
+      <ArchiveNotes />
+      <ImportButton />
       {models.length > 1 && <DeleteAll />}
     </section>
   );

@@ -2,13 +2,14 @@ import { useEffect, useRef } from 'preact/hooks';
 import { addModelFiles, chosenFiles, droppedFiles } from '../model-files.ts';
 import { t } from '../strings/strings.ts';
 import { useApp } from './context.ts';
+import { LockedFiles } from './locked-files.tsx';
 import { ProblemNote } from './problem-note.tsx';
 import { useFileDrag } from './use-file-drag.ts';
 
-/** Takes checkpoints that are dropped anywhere in the window, or chosen as files or as a folder. */
+/** Takes models that are dropped anywhere in the window, or chosen as files or as a folder. */
 export function ModelDrop() {
   const app = useApp();
-  const { isReading, problem } = app.state.modelFiles;
+  const { isReading, problem, added } = app.state.modelFiles;
   const isOver = useFileDrag((event) => {
     if (!event.dataTransfer?.types.includes('Files')) return;
     event.preventDefault();
@@ -56,6 +57,16 @@ export function ModelDrop() {
           onChange={(event) => take(event.currentTarget)}
         />
       </div>
+      {added.value.length > 0 && (
+        <p class="quiet" role="status">
+          {t.modelFiles.added(
+            added.value
+              .map(({ kind, name }) => `${name} (${t.otherModels.kinds[kind]})`)
+              .join(', '),
+          )}
+        </p>
+      )}
+      <LockedFiles />
     </>
   );
 }

@@ -6,6 +6,7 @@ import { t } from '../strings/strings.ts';
 import { CompiledPanel } from './compiled-panel.tsx';
 import { useApp } from './context.ts';
 import { ModelDrop } from './model-drop.tsx';
+import { OtherModelsPanel } from './other-models-panel.tsx';
 import { ProblemNote } from './problem-note.tsx';
 import { ProgressPanel } from './progress-panel.tsx';
 
@@ -27,7 +28,11 @@ function CheckpointRow({ checkpoint }: { checkpoint: CheckpointInfo }) {
         <p class="quiet model-file">{filename}</p>
       </div>
       {source === 'browser' && !isInMemory && !app.state.isRemote.value && (
-        <button type="button" class="push-right" onClick={() => void forgetModelFiles(app, name)}>
+        <button
+          type="button"
+          class="push-right"
+          onClick={() => void forgetModelFiles(app, { kind: 'checkpoint', name })}
+        >
           {t.modelFiles.forget}
           <span class="visually-hidden"> {name}</span>
         </button>
@@ -78,6 +83,7 @@ export function ModelsView() {
           ))}
         </ul>
       </section>
+      <OtherModelsPanel />
       <CompiledPanel />
     </main>
   );
