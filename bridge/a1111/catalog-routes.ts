@@ -5,6 +5,7 @@ import { SAMPLERS, type SamplerInfo, SCHEDULERS } from '../../protocol/samplers.
 import type { SafetensorsSummary } from '../models/safetensors-summary.ts';
 import type { BridgeServices } from '../services.ts';
 import { listCheckpoints } from './checkpoints.ts';
+import { describeScripts, listScripts } from './scripts/script-list.ts';
 import type { A1111Settings } from './settings.ts';
 
 /** A1111 writes its booleans as Python prints them, in text. */
@@ -132,8 +133,8 @@ export function catalogRoutes({ models }: BridgeServices, settings: A1111Setting
   for (const what of ['hypernetworks', 'face-restorers', 'realesrgan-models']) {
     app.get(`/sdapi/v1/${what}`, (c) => c.json(NONE));
   }
-  app.get('/sdapi/v1/scripts', (c) => c.json({ txt2img: NONE, img2img: NONE }));
-  app.get('/sdapi/v1/script-info', (c) => c.json(NONE));
+  app.get('/sdapi/v1/scripts', (c) => c.json(listScripts()));
+  app.get('/sdapi/v1/script-info', (c) => c.json(describeScripts()));
   app.get('/sdapi/v1/extensions', (c) => c.json(NONE));
   app.get('/controlnet/model_list', (c) => c.json({ model_list: NONE }));
   app.get('/controlnet/module_list', (c) => c.json({ module_list: ['none'], module_detail: {} }));

@@ -1,13 +1,16 @@
 import { randomInt } from 'node:crypto';
 import {
+  GENERATION_LIMITS,
   type GenerationInput,
   type GenerationParams,
   generationParams,
   type InpaintParams,
   inpaintParams,
   MAX_RANDOM_SEED,
+  type OutpaintParams,
   type PreviewMethod,
 } from '../../protocol/generation.ts';
+import { outpaintPlace } from '../../protocol/outpaint-size.ts';
 import type { SamplerName } from '../../protocol/samplers.ts';
 import { applyNamedStyles, type PromptStyle } from '../../protocol/styles.ts';
 import { ApiError } from './errors.ts';
@@ -18,6 +21,8 @@ import type { Options } from './options.ts';
 import { chooseSampler } from './sampler-choice.ts';
 import { samplingOptionsOf } from './sampling-options.ts';
 import type { Img2imgRequest, Txt2imgRequest } from './schemas.ts';
+import { readOutpaintingMk2, readPoorMansOutpainting } from './scripts/outpainting.ts';
+import { findScript } from './scripts/script-list.ts';
 
 /** What a request is read against. */
 export interface ConversionContext {
@@ -38,7 +43,8 @@ export interface ConversionContext {
 const MAX_NOTES = 32;
 const MAX_NOTE_LENGTH = 500;
 
-function drawRandomSeed(): number {
+/** Draws a seed as A1111 does. */
+export function drawRandomSeed(): number {
   return randomInt(0, MAX_RANDOM_SEED + 1);
 }
 
@@ -102,6 +108,11 @@ export function outputFormatOf(options: Options): GenerationParams['outputFormat
   return FORMATS.get(options.samples_format) ?? 'png';
 }
 
+/** The format of scripts' grids that the option `grid_format` asks for. */
+export function gridFormatOf(options: Options): GenerationParams['outputFormat'] {
+  return FORMATS.get(options.grid_format) ?? 'png';
+}
+
 const NOISE_SOURCES: ReadonlyMap<unknown, GenerationParams['randnSource']> = new Map([
   ['CPU', 'cpu'],
   ['NV', 'nv'],
@@ -119,9 +130,6 @@ function styleNotes(
 }
 
 function scriptNotes(request: Txt2imgRequest | Img2imgRequest): string[] {
-  if (request.script_name !== null && request.script_name.toLowerCase() !== 'none') {
-    throw new ApiError(422, `Script '${request.script_name.slice(0, 200)}' not found`);
-  }
   return Object.keys(request.alwayson_scripts)
     .slice(0, MAX_NOTES)
     .map((name) => `The script "${name.slice(0, 60)}" is not available here and had no effect.`);
@@ -199,6 +207,7 @@ function finish(
 
 /** Turns a parsed txt2img request into a job's parameters. Throws `ApiError` for what is refused. */
 export function fromTxt2img(request: Txt2imgRequest, context: ConversionContext): GenerationParams {
+  findScript(request.script_name, 'txt2img');
   const { params, notes } = commonParams(request, context);
   const { styles = [], upscalers = [] } = context;
   const { hires, notes: hiresNotes } = hiresOf(request, { ...params, styles, upscalers });
@@ -243,6 +252,29 @@ function inpaintOf(request: Img2imgRequest): InpaintParams | null {
   });
 }
 
+/** What an outpainting script asks for; null without one. */
+function outpaintOf({ script_name, script_args }: Img2imgRequest): OutpaintParams | null {
+  const script = findScript(script_name, 'img2img');
+  if (script?.name === 'outpainting mk2') return readOutpaintingMk2(script_args);
+  if (script?.name === "poor man's outpainting") return readPoorMansOutpainting(script_args);
+  return null;
+}
+
+/** An outpainting job's size and mask are those of the canvas; of a request's own mask A1111 takes no notice either. */
+function outpaintInput(request: Img2imgRequest) {
+  const outpaint = outpaintOf(request);
+  const [first] = request.init_images ?? [];
+  if (outpaint === null || first === undefined) return { inpaint: inpaintOf(request) };
+  const { width, height } = outpaintPlace(readImage(first), outpaint);
+  const { minSide, maxSide } = GENERATION_LIMITS;
+  if ([width, height].some((side) => side < minSide || side > maxSide)) {
+    const size = `${width}×${height}`;
+    const text = `The picture would become ${size}; sides are from ${minSide} to ${maxSide} pixels.`;
+    throw new ApiError(422, text);
+  }
+  return { outpaint, width, height, resizeMode: 0 };
+}
+
 /** Turns a parsed img2img request into a job's parameters. Throws `ApiError` for what is refused. */
 export function fromImg2img(request: Img2imgRequest, context: ConversionContext): GenerationParams {
   const { params, notes } = commonParams(request, context);
@@ -256,7 +288,7 @@ export function fromImg2img(request: Img2imgRequest, context: ConversionContext)
       optionNumber(context.options, 'initial_noise_multiplier', 1),
     inpaintingMaskWeight: optionNumber(context.options, 'inpainting_mask_weight', 1),
     backgroundColor: String(context.options.img2img_background_color ?? '#ffffff'),
-    inpaint: inpaintOf(request),
+    ...outpaintInput(request),
   };
   return finish(input, 'img2img', request, [...context.notes, ...notes]);
 }

@@ -1,82 +1,28 @@
 import { type Context, Hono } from 'hono';
 import type { z } from 'zod';
-import type { GenerationParams } from '../../protocol/generation.ts';
 import type { BridgeServices } from '../services.ts';
 import { clientName, requestKey } from './client-name.ts';
-import { type ConversionContext, fromImg2img, fromTxt2img } from './convert.ts';
 import { errorReply } from './errors.ts';
 import { withInfotext } from './infotext-request.ts';
 import { parseBody, readJson } from './json-body.ts';
 import { keepAliveSeconds, whitespaceUntil } from './keep-alive.ts';
 import { isRecord } from './lenient.ts';
-import { applyOverrides, type OptionsView, readOptions } from './options.ts';
-import { type ImagesResponse, toImagesResponse } from './replies.ts';
-import {
-  type Img2imgRequest,
-  img2imgRequest,
-  type Txt2imgRequest,
-  txt2imgRequest,
-} from './schemas.ts';
+import { readOptions } from './options.ts';
+import type { ImagesResponse } from './replies.ts';
+import { runRequest } from './run-request.ts';
+import { img2imgRequest, txt2imgRequest } from './schemas.ts';
+import type { GenerationRequest, Route } from './scripts/axes.ts';
+import type { SeriesBoard } from './series.ts';
 import type { A1111Settings } from './settings.ts';
-
-type GenerationRequest = Txt2imgRequest | Img2imgRequest;
+import { inpaintOfShark, outpaintOfShark, sharkUpscale } from './shark.ts';
+import {
+  sharkInpaintRequest,
+  sharkOutpaintRequest,
+  sharkUpscalerRequest,
+} from './shark-schemas.ts';
 
 /** Names the job on the reply, so that its result can be fetched again. */
 const JOB_HEADER = 'x-easel-job';
-
-function savesImages(
-  request: GenerationRequest,
-  params: { samplesSave: unknown },
-  rule: A1111Settings['saveImages'],
-): boolean {
-  if (rule === 'requested') return request.save_images;
-  return !request.do_not_save_samples && params.samplesSave !== false;
-}
-
-/** SHARK's own field for the checkpoint wins over the override, as it did there. */
-function overridesOf(request: GenerationRequest): Record<string, unknown> {
-  const overrides = { ...(request.override_settings ?? {}) };
-  if (request.hf_model_id !== null) overrides.sd_model_checkpoint = request.hf_model_id;
-  return overrides;
-}
-
-interface GenerateOptions<R extends GenerationRequest> {
-  readonly services: BridgeServices;
-  readonly settings: A1111Settings;
-  readonly view: OptionsView;
-  readonly request: R;
-  readonly convert: (request: R, context: ConversionContext) => GenerationParams;
-}
-
-/** Runs one request as a job and resolves with A1111's reply; `onAccepted` gets the job's id. */
-async function runJob<R extends GenerationRequest>(
-  c: Context,
-  { services, settings, view, request, convert }: GenerateOptions<R>,
-  onAccepted: (jobId: string) => void,
-): Promise<ImagesResponse> {
-  const overridden = applyOverrides(overridesOf(request), view, services.settings.get());
-  const styles = (await settings.styles?.()) ?? [];
-  const upscalers = (await services.models.list('esrgan')).map(({ name }) => name);
-  const params = convert(request, { ...overridden, styles, upscalers });
-  for (const note of params.notes) settings.log?.(note);
-  const { samples_save: samplesSave } = overridden.options;
-  const isSaving = savesImages(request, { samplesSave }, settings.saveImages);
-  const acceptedAt = Date.now();
-  const result = await services.jobs.submit(
-    {
-      params,
-      client: clientName(c),
-      key: requestKey(c) ?? request.force_task_id,
-      saveImages: isSaving,
-    },
-    { signal: c.req.raw.signal, onAccepted },
-  );
-  const keepsOverrides = !request.override_settings_restore_afterwards;
-  if (keepsOverrides && Object.keys(overridden.changes).length > 0) {
-    await services.settings.set(overridden.changes);
-  }
-  return toImagesResponse(request, params, result, { timestamp: acceptedAt, isSaving });
-}
 
 /** Answers when the job is done, or at the first pause with a body that white space keeps alive. */
 async function answer(
@@ -100,37 +46,54 @@ async function answer(
   return c.body(whitespaceUntil(text, { intervalMs }), 200, { 'content-type': 'application/json' });
 }
 
-async function generate<R extends GenerationRequest>(
-  c: Context,
-  options: GenerateOptions<R>,
-): Promise<Response> {
-  const pending = runJob(c, options, (jobId) => c.header(JOB_HEADER, jobId));
+async function reply(c: Context, pending: Promise<ImagesResponse>): Promise<Response> {
   const seconds = keepAliveSeconds(c);
   return seconds === null ? c.json(await pending) : await answer(c, pending, seconds);
 }
 
-/** `POST /sdapi/v1/txt2img` and `/img2img`. */
-export function generationRoutes(services: BridgeServices, settings: A1111Settings): Hono {
+/** `POST /sdapi/v1/txt2img` and `/img2img`, and SHARK's `inpaint`, `outpaint` and `upscaler`. */
+export function generationRoutes(
+  services: BridgeServices,
+  settings: A1111Settings,
+  board: SeriesBoard,
+): Hono {
   const app = new Hono();
+  const readView = () => readOptions(services, settings.optionDefaults);
 
-  async function readRequest<S extends z.ZodType>(
-    c: Context,
-    route: 'txt2img' | 'img2img',
-    schema: S,
-  ): Promise<{ request: z.output<S>; view: OptionsView }> {
-    const body = await readJson(c);
-    const view = await readOptions(services, settings.optionDefaults);
-    const filled = isRecord(body) ? withInfotext(body, route, view.options) : body;
-    return { request: parseBody(filled, schema), view };
+  const surroundings = (c: Context) => ({
+    ...{ services, settings, board, client: clientName(c), key: requestKey(c) },
+    signal: c.req.raw.signal,
+    onAccepted: (jobId: string) => c.header(JOB_HEADER, jobId),
+  });
+
+  async function generate(c: Context, route: Route, request: GenerationRequest) {
+    const view = await readView();
+    return await reply(c, runRequest(route, request, { ...surroundings(c), view }));
   }
 
-  app.post('/sdapi/v1/txt2img', async (c) => {
-    const read = await readRequest(c, 'txt2img', txt2imgRequest);
-    return await generate(c, { services, settings, ...read, convert: fromTxt2img });
+  async function readRequest<S extends z.ZodType>(c: Context, route: Route, schema: S) {
+    const body = await readJson(c);
+    const { options } = await readView();
+    return parseBody(isRecord(body) ? withInfotext(body, route, options) : body, schema);
+  }
+
+  app.post('/sdapi/v1/txt2img', async (c) =>
+    generate(c, 'txt2img', await readRequest(c, 'txt2img', txt2imgRequest)),
+  );
+  app.post('/sdapi/v1/img2img', async (c) =>
+    generate(c, 'img2img', await readRequest(c, 'img2img', img2imgRequest)),
+  );
+  app.post('/sdapi/v1/inpaint', async (c) => {
+    const request = parseBody(await readJson(c), sharkInpaintRequest);
+    return await generate(c, 'img2img', inpaintOfShark(request));
   });
-  app.post('/sdapi/v1/img2img', async (c) => {
-    const read = await readRequest(c, 'img2img', img2imgRequest);
-    return await generate(c, { services, settings, ...read, convert: fromImg2img });
+  app.post('/sdapi/v1/outpaint', async (c) => {
+    const request = parseBody(await readJson(c), sharkOutpaintRequest);
+    return await generate(c, 'img2img', outpaintOfShark(request));
+  });
+  app.post('/sdapi/v1/upscaler', async (c) => {
+    const request = parseBody(await readJson(c), sharkUpscalerRequest);
+    return await reply(c, sharkUpscale(request, surroundings(c)));
   });
   return app;
 }

@@ -3,6 +3,7 @@ import { EASEL_VERSION } from '../../protocol/version.ts';
 import { OPERATIONS, type Operation } from './operations.ts';
 import * as replies from './response-schemas.ts';
 import * as requests from './schemas.ts';
+import * as sharkRequests from './shark-schemas.ts';
 
 type Json = Record<string, unknown>;
 
@@ -121,6 +122,7 @@ export function createOpenApiDocument() {
     components: {
       schemas: {
         ...components(requests, 'input'),
+        ...components(sharkRequests, 'input'),
         ...components(replies, 'output'),
       },
     },

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import * as reply from './response-schemas.ts';
 import * as request from './schemas.ts';
+import * as shark from './shark-schemas.ts';
 import { NOT_IMPLEMENTED } from './system-routes.ts';
 
 /** One route as /openapi.json documents it. */
@@ -57,6 +58,27 @@ export const OPERATIONS: readonly Operation[] = [
     'Pictures from a picture and a prompt',
     reply.imageToImageResponse,
     request.img2imgRequest,
+    redraw,
+  ),
+  post(
+    sd('inpaint'),
+    'SHARK’s: a part of a picture made anew, as img2img with a mask',
+    reply.imageToImageResponse,
+    shark.sharkInpaintRequest,
+    generation,
+  ),
+  post(
+    sd('outpaint'),
+    'SHARK’s: a picture continued beyond its edges, as the script Outpainting mk2',
+    reply.imageToImageResponse,
+    shark.sharkOutpaintRequest,
+    redraw,
+  ),
+  post(
+    sd('upscaler'),
+    'SHARK’s: a picture four times as large, by the first upscaler file or Lanczos; the prompt has no effect',
+    reply.imageToImageResponse,
+    shark.sharkUpscalerRequest,
     redraw,
   ),
   post(sd('png-info'), 'Texts of a picture', reply.pngInfoResponse, request.pngInfoRequest),

@@ -5,6 +5,7 @@ import { checkContentType, jsonBody } from './json-body.ts';
 import { readBoolean } from './lenient.ts';
 import { toProgressResponse } from './replies.ts';
 import { internalProgressRequest } from './schemas.ts';
+import type { SeriesBoard } from './series.ts';
 
 /** What the tabs do outside jobs, as one sentence, or null. */
 function activityText({ engines }: BridgeServices): string | null {
@@ -44,22 +45,25 @@ function taskProgress({ jobs }: BridgeServices, task: JobView | null, wantsPrevi
 }
 
 /** Progress, interrupt, skip, and what A1111's own page asks about its queue. */
-export function progressRoutes(services: BridgeServices): Hono {
+export function progressRoutes(services: BridgeServices, board: SeriesBoard): Hono {
   const app = new Hono();
   const { jobs } = services;
 
-  app.get('/sdapi/v1/progress', (c) =>
-    c.json(
-      toProgressResponse(jobs.view(), jobs.find({ last: true }), {
+  app.get('/sdapi/v1/progress', (c) => {
+    const view = jobs.view();
+    return c.json(
+      toProgressResponse(view, jobs.find({ last: true }), {
         skipsImage: readBoolean(c.req.query('skip_current_image')) ?? false,
         activity: activityText(services),
+        series: board.current(view),
       }),
-    ),
-  );
+    );
+  });
 
   app.post('/sdapi/v1/interrupt', (c) => {
     checkContentType(c);
     jobs.interrupt(undefined, clientName(c));
+    board.onInterrupt(jobs);
     return c.json({});
   });
 

@@ -1,10 +1,11 @@
 import type { GenerationParams } from '../../protocol/generation.ts';
-import { formatGenerationInfo } from '../../protocol/generation-info.ts';
+import { formatGenerationInfo, type GenerationInfo } from '../../protocol/generation-info.ts';
 import type { InfotextInput } from '../../protocol/infotext-values.ts';
 import { samplerInfo, schedulerLabel } from '../../protocol/samplers.ts';
 import { EASEL_VERSION } from '../../protocol/version.ts';
 import type { JobResult, JobView, QueueView } from '../services.ts';
 import { FOREIGN_FIELDS, type Img2imgRequest, type Txt2imgRequest } from './schemas.ts';
+import type { Series } from './series.ts';
 
 /** A1111's reply to txt2img and img2img. `info` is JSON in a string, as clients expect it. */
 export interface ImagesResponse {
@@ -27,7 +28,7 @@ export function jobTimestamp(milliseconds: number): string {
 }
 
 /** The request as A1111 echoes it: every field with its value; pictures only if they were asked back. */
-function echo(request: Txt2imgRequest | Img2imgRequest): Record<string, unknown> {
+export function echo(request: Txt2imgRequest | Img2imgRequest): Record<string, unknown> {
   const parameters: Record<string, unknown> = { ...request };
   for (const name of FOREIGN_FIELDS) delete parameters[name];
   if ('init_images' in request && !request.include_init_images) {
@@ -68,13 +69,13 @@ function extraParams(
   return extra;
 }
 
-/** A1111's `info`. */
-function describeJob(
+/** What A1111's `info` says of a job. */
+export function describeJob(
   request: Txt2imgRequest | Img2imgRequest,
   params: GenerationParams,
   result: JobResult,
   { timestamp, isSaving }: ReplyContext,
-): string {
+): GenerationInfo {
   const { summary, images, savedAs = [] } = result;
   const hasUnsaved = isSaving && savedAs.includes(null);
   const plan = planSeeds(params);
@@ -84,7 +85,7 @@ function describeJob(
     { length: count },
     (_, i) => images[i]?.negativePrompt ?? params.negativePrompt,
   );
-  return formatGenerationInfo({
+  return {
     prompts,
     negativePrompts,
     seeds: plan.seeds,
@@ -117,7 +118,7 @@ function describeJob(
     isUsingInpaintingConditioning: false,
     version: `Easel ${EASEL_VERSION}`,
     isUnsaved: hasUnsaved,
-  });
+  };
 }
 
 /** What a reply tells beside the job. */
@@ -138,7 +139,7 @@ export function toImagesResponse(
   return {
     images: request.send_images ? result.images.map((image) => image.data) : [],
     parameters: echo(request),
-    info: describeJob(request, params, result, context),
+    info: formatGenerationInfo(describeJob(request, params, result, context)),
   };
 }
 
@@ -210,6 +211,28 @@ export interface ProgressOptions {
   readonly skipsImage?: boolean;
   /** What a tab does outside jobs, as a sentence. */
   readonly activity?: string | null;
+  /** The request that the running job is a part of. */
+  readonly series?: Series | null;
+}
+
+/** A job's progress as a part of its request's. */
+function withinSeries(job: ProgressResponse, series: Series, now: number): ProgressResponse {
+  const { count, done } = series;
+  const { job_count, job_no } = job.state;
+  const share = job_count > 0 ? Math.max(0, job.progress - 0.01) * job_count : 0;
+  const progress = Math.min(1, 0.01 + (done + share) / count);
+  const elapsedSeconds = (now - series.startedAt) / 1000;
+  return {
+    ...job,
+    progress,
+    eta_relative: Math.max(0, elapsedSeconds / progress - elapsedSeconds),
+    state: {
+      ...job.state,
+      job: `${Math.min(count, done + job_no + 1)} out of ${count}`,
+      job_count: count,
+      job_no: job_count > 0 ? done + job_no : done,
+    },
+  };
 }
 
 /**
@@ -217,9 +240,19 @@ export interface ProgressOptions {
  * the rest of `state` keeps the last job's values, as there.
  */
 export function toProgressResponse(
+  queue: QueueView,
+  last: JobView | null,
+  options: ProgressOptions = {},
+): ProgressResponse {
+  const { now = Date.now(), series = null } = options;
+  const ofJob = jobProgress(queue, last, { ...options, now });
+  return series === null ? ofJob : withinSeries(ofJob, series, now);
+}
+
+function jobProgress(
   { current, waiting }: QueueView,
   last: JobView | null,
-  { now = Date.now(), skipsImage = false, activity = null }: ProgressOptions = {},
+  { now, skipsImage = false, activity = null }: ProgressOptions & { readonly now: number },
 ): ProgressResponse {
   if (current === null) {
     const waitingText = waiting > 0 ? `Waiting for an engine: ${waiting} in the queue` : null;

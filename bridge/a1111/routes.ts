@@ -9,6 +9,7 @@ import { optionsRoutes } from './options-routes.ts';
 import { answerOtherMethods } from './other-methods.ts';
 import { apiPathOf } from './paths.ts';
 import { progressRoutes } from './progress-routes.ts';
+import { SeriesBoard } from './series.ts';
 import type { A1111Settings } from './settings.ts';
 import { systemRoutes } from './system-routes.ts';
 
@@ -22,11 +23,12 @@ export function a1111Routes(services: BridgeServices, settings: A1111Settings = 
   const app = new Hono({ getPath: apiPathOf });
   app.onError(handleErrors(settings.log));
   app.notFound(notFound);
+  const board = new SeriesBoard();
   const resources = [
-    generationRoutes(services, settings),
+    generationRoutes(services, settings, board),
     imageRoutes(services, settings),
     optionsRoutes(services, settings),
-    progressRoutes(services),
+    progressRoutes(services, board),
     catalogRoutes(services, settings),
     systemRoutes(settings),
     docsRoutes(),

@@ -8,7 +8,7 @@ import * as field from './lenient.ts';
  */
 
 /** Base64 of a picture is never longer than the body limit allows anyway. */
-const MAX_IMAGE_CHARACTERS = 90_000_000;
+export const MAX_IMAGE_CHARACTERS = 90_000_000;
 const image = { maxLength: MAX_IMAGE_CHARACTERS };
 const prompt = { maxLength: LIMITS.maxPromptCharacters };
 const side = { min: LIMITS.minSide, max: LIMITS.maxSide };

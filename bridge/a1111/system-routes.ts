@@ -14,11 +14,6 @@ export const NOT_IMPLEMENTED: Readonly<Record<string, string>> = {
   '/sdapi/v1/server-kill': 'The API does not stop the bridge: press Ctrl+C where it runs.',
   '/sdapi/v1/server-restart': 'The API does not restart the bridge: start it again where it runs.',
   '/sdapi/v1/server-stop': 'The API does not stop the bridge: press Ctrl+C where it runs.',
-  '/sdapi/v1/inpaint':
-    'SHARK’s inpaint route: send the picture and its mask to /sdapi/v1/img2img instead.',
-  '/sdapi/v1/outpaint': 'SHARK’s outpaint route: this version does not outpaint.',
-  '/sdapi/v1/upscaler':
-    'SHARK’s upscaler route: send the picture to /sdapi/v1/extra-single-image instead.',
   '/controlnet/detect': 'This version has no ControlNet preprocessors.',
 };
 

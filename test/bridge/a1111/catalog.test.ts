@@ -116,13 +116,11 @@ describe('[M18] lists', () => {
   it('[S6] the rest have the shapes that clients walk through', async () => {
     const server = createServer();
     expect(await server.get('/sdapi/v1/embeddings')).toEqual({ loaded: {}, skipped: {} });
-    expect(await server.get('/sdapi/v1/scripts')).toEqual({ txt2img: [], img2img: [] });
     for (const what of [
       'hypernetworks',
       'face-restorers',
       'realesrgan-models',
       'prompt-styles',
-      'script-info',
       'extensions',
     ]) {
       expect(await server.get(`/sdapi/v1/${what}`)).toEqual([]);

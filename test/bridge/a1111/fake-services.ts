@@ -77,7 +77,7 @@ function infotextOf(params: GenerationParams, seed: number): string {
 
 function makeImage(jobId: string, params: GenerationParams, index: number): JobImage {
   const seed = params.seed + (params.subseedStrength === 0 ? index : 0);
-  const infotext = infotextOf(params, seed);
+  const infotext = params.grid?.infotext ?? infotextOf(params, seed);
   return {
     type: 'job-image',
     jobId,
@@ -181,11 +181,11 @@ function createFakeJobs({ isManual = false, isDiskFull = false, failure }: FakeO
     if (open[0]?.view.state === 'waiting') start(open[0]);
   }
 
-  function finish(interrupted = false) {
+  function finish(interrupted = false, isSkipped = false) {
     const job = open[0]!;
     const { params } = job.request;
     const count = params.batchSize * params.batchCount;
-    while (!interrupted && job.images.length < count) {
+    while (!interrupted && !isSkipped && job.images.length < count) {
       job.images.push(makeImage(job.view.jobId, params, job.images.length));
     }
     const result: JobResult = {
@@ -309,6 +309,8 @@ function createFakeJobs({ isManual = false, isDiskFull = false, failure }: FakeO
       job.images.push(makeImage(job.view.jobId, job.request.params, job.images.length));
     },
     finish: () => finish(),
+    /** The running job ends as one whose pictures were skipped. */
+    finishWithout: () => finish(false, true),
     fail(error: GenerationError) {
       const job = open[0]!;
       job.view.state = 'failed';

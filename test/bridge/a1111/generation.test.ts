@@ -207,11 +207,13 @@ describe('[M6] what A1111 does not know', () => {
     ]);
   });
 
-  it('a selectable script is refused by A1111’s words; an empty name is none', async () => {
+  it('an unknown script is refused by A1111’s words; an empty name is none', async () => {
     const server = createServer();
-    const response = await server.post('/sdapi/v1/txt2img', { script_name: 'x/y/z plot' });
-    expect(response.status).toBe(422);
-    expect(await response.json()).toMatchObject({ detail: "Script 'x/y/z plot' not found" });
+    for (const script_name of ['sd upscale', 'Outpainting mk2']) {
+      const response = await server.post('/sdapi/v1/txt2img', { script_name });
+      expect(response.status).toBe(422);
+      expect(await response.json()).toMatchObject({ detail: `Script '${script_name}' not found` });
+    }
     await server.generate({ script_name: '', script_args: [] });
   });
 });
@@ -392,7 +394,7 @@ describe('a mask', () => {
     const { params } = await createServer().generate(body, 'img2img');
     expect(params.inpaint).toEqual({
       ...{ mask: PNG, latentMask: null, blurX: 4, blurY: 4, isRounded: true, isInverted: false },
-      ...{ fill: 0, isOnlyMasked: true, padding: 0 },
+      ...{ fill: 0, isOnlyMasked: true, padding: 0, maskFrom: 'auto' },
     });
     const asked = { mask_blur: 9, inpainting_mask_invert: 1, inpainting_fill: 2, latent_mask: PNG };
     const { params: other } = await createServer().generate({ ...body, ...asked }, 'img2img');

@@ -76,9 +76,12 @@ describe('/openapi.json', () => {
 });
 
 /** Bodies with which each documented POST answers 200. */
-const png = makePng(8, 8).toString('base64');
+const png = makePng(64, 64).toString('base64');
 const BODIES: Readonly<Record<string, unknown>> = {
   '/sdapi/v1/img2img': { init_images: [png] },
+  '/sdapi/v1/inpaint': { image: png, mask: png },
+  '/sdapi/v1/outpaint': { init_images: [png], directions: ['left'] },
+  '/sdapi/v1/upscaler': { init_images: [png] },
   '/sdapi/v1/png-info': { image: png },
   '/sdapi/v1/extra-single-image': { image: png },
   '/sdapi/v1/extra-batch-images': { imageList: [{ data: png, name: 'one.png' }] },
