@@ -78,6 +78,7 @@ function fakeEngine() {
     async deleteCompiled() {},
     async deleteAllCompiled() {},
     storageEstimate: async () => null,
+    countTokens: async (prompts) => prompts.map(() => null),
     generate: (params, options = {}) =>
       new Promise((resolve, reject) => {
         options.signal?.addEventListener('abort', () => reject(options.signal?.reason));

@@ -14,6 +14,7 @@ import type {
   LockedModel,
   RelayStatus,
   StorageInfo,
+  TokenCount,
 } from '../../web/shared/engine.ts';
 
 export const IDLE: EngineStatus = {
@@ -162,6 +163,14 @@ export class FakeEngine implements Engine {
 
   async storageEstimate(): Promise<StorageInfo | null> {
     return { usedBytes: 1e6, quotaBytes: 1e9 };
+  }
+
+  /** One token a word. */
+  async countTokens(prompts: readonly string[]): Promise<readonly TokenCount[]> {
+    return prompts.map((prompt) => {
+      const tokens = prompt.split(/\s+/).filter(Boolean).length;
+      return { tokens, room: Math.max(1, Math.ceil(tokens / 75)) * 75 };
+    });
   }
 
   generate(params: GenerationParams, options: GenerateOptions = {}): Promise<GenerationSummary> {

@@ -4,6 +4,7 @@ import {
   drawSeed,
   FORM_DEFAULTS,
   findProblems,
+  hiresSize,
   NUMBER_FIELDS,
   NUMBER_RULES,
   toGenerationParams,
@@ -14,6 +15,39 @@ function paramsOf(overrides: Partial<typeof FORM_DEFAULTS>) {
   if ('problems' in result) throw new Error(JSON.stringify(result.problems));
   return result.params;
 }
+
+describe('the second pass', () => {
+  it("is made only where it is switched on, with null for what is the first pass's", () => {
+    expect(paramsOf({}).hires).toBeNull();
+    expect(
+      paramsOf({ hires: 'on', hiresScale: '1.5', hiresSampler: 'Euler a' }).hires,
+    ).toMatchObject({
+      upscaler: 'Latent',
+      scale: 1.5,
+      steps: 0,
+      denoisingStrength: 0.7,
+      sampler: 'Euler a',
+      scheduler: null,
+      prompt: null,
+      negativePrompt: null,
+    });
+  });
+
+  it('is looked at only where it is made', () => {
+    const wrong = { ...FORM_DEFAULTS, hiresScale: 'x' };
+    expect(findProblems(wrong)).toEqual({});
+    expect(findProblems({ ...wrong, hires: 'on' })).toHaveProperty('hiresScale');
+    expect(findProblems({ ...wrong, hires: 'on' }, { isImg2img: true })).toEqual({});
+  });
+
+  it('has a size as soon as the numbers are there', () => {
+    expect(hiresSize({ ...FORM_DEFAULTS, hiresScale: '1.51' })).toEqual({
+      width: 768,
+      height: 768,
+    });
+    expect(hiresSize({ ...FORM_DEFAULTS, width: '' })).toBeNull();
+  });
+});
 
 describe('toGenerationParams', () => {
   it('makes a job of the defaults', () => {

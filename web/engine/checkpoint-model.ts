@@ -6,11 +6,13 @@ import type {
   ComponentName,
   GraphShape,
 } from '../compiler/model.ts';
+import type { TokenCount } from '../shared/engine.ts';
 import { largestTile } from './device-limits.ts';
 import type { BatchShape, DiffusionModel, LatentSpace, LatentsRequest } from './diffusion-model.ts';
 import type { Companion } from './models/companions.ts';
 import type { LoadedEmbedding } from './models/embedding-loader.ts';
 import { MAX_PREVIEW_SIDE } from './previews.ts';
+import { countTokens } from './prompt/count-tokens.ts';
 import {
   createEmbeddingFinder,
   type EmbeddingPlace,
@@ -46,6 +48,8 @@ export interface CheckpointModelOptions extends ModelWeights {
 
 /** A checkpoint whose sessions are opened when they are first needed. */
 export interface CheckpointModel extends DiffusionModel {
+  /** Tokens of a prompt by the first tokenizer; textual inversions in use count their vectors. */
+  countTokens(prompt: string): TokenCount;
   /** Opens the sessions of an ordinary job, so that the first one does not wait for them. */
   warmUp(options: { height: number; width: number }): Promise<void>;
   /**
@@ -189,21 +193,31 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
     return mean.map((value) => (value - shiftFactor) * scalingFactor);
   }
 
-  function batchSessions(batch: Omit<BatchShape, 'channels'>): BatchSessions {
-    const { pictures, height, width } = batch;
+  function batchSessions(
+    batch: Omit<BatchShape, 'channels'> & Pick<LatentsRequest, 'controls'>,
+  ): BatchSessions {
+    const { pictures, height, width, controls = [] } = batch;
+    // Only a batch with ControlNets pays for their inputs.
+    const unetOptions: GraphOptions = controls.length > 0 ? { control: true } : {};
     const unetShape = (copies: number, tokens: number): GraphShape => ({
       ...latentShapeOf(copies * pictures, height, width),
       tokens,
     });
     return {
-      unet: (copies, tokens) => session('unet', unetShape(copies, tokens), {}, true),
+      unet: (copies, tokens) => session('unet', unetShape(copies, tokens), unetOptions, true),
       hasRoomForSingle: (tokens) =>
         cache.hasRoomFor(
-          sessionKey('unet', unetShape(1, tokens), {}),
+          sessionKey('unet', unetShape(1, tokens), unetOptions),
           weightBytes(component('unet')),
         ),
       vaeDecoder: () => vae('vae_decoder', height, width),
       sketch: sketchOf(height, width),
+      controls: {
+        hint: (net) =>
+          companionSession(net, latentShapeOf(1, height, width), { stage: 'hint' }, true),
+        residuals: (net, copies, tokens, isAdded) =>
+          companionSession(net, unetShape(copies, tokens), { isAdded }, true),
+      },
     };
   }
 
@@ -232,6 +246,13 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
       : open(createArrayLatentOps(runtime, request));
   }
 
+  const embeddingsFor = (tokenizer: ClipTokenizer) =>
+    createEmbeddingFinder(
+      embeddings.map(({ name, vectors }) => ({
+        ...{ name, vectors, tokens: tokenizer.encode(name) },
+      })),
+    );
+
   return {
     description,
     planPrompts(request) {
@@ -242,13 +263,14 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
         ...{ ...request, tokenizers },
         chunkOptions: tokenizers.map((tokenizer, index) => ({
           ...given(index),
-          findEmbedding: createEmbeddingFinder(
-            embeddings.map(({ name, vectors }) => ({
-              ...{ name, vectors, tokens: tokenizer.encode(name) },
-            })),
-          ),
+          findEmbedding: embeddingsFor(tokenizer),
         })),
       });
+    },
+    countTokens(prompt) {
+      const [tokenizer] = tokenizers;
+      if (!tokenizer) throw new TypeError('a checkpoint without a tokenizer');
+      return countTokens(prompt, tokenizer, { findEmbedding: embeddingsFor(tokenizer) });
     },
     encodeTexts: texts.encode,
     encodeImage,

@@ -7,6 +7,7 @@ import { createWatched } from '../shared/watched.ts';
 import type { EngineConfig } from '../shared/worker-protocol.ts';
 import { browserAccess, type EngineAccess } from './browser-access.ts';
 import { createCheckpointKeeper } from './checkpoint-keeper.ts';
+import { loadControlnets } from './control/controlnets.ts';
 import { createEngineDevice } from './engine-device.ts';
 import { createEngineModels } from './engine-models.ts';
 import { createIdleTimer } from './idle-timer.ts';
@@ -30,7 +31,7 @@ export interface LocalEngine extends Omit<Engine, 'onRelayStatus'> {
 
 /** What is loaded for no job in particular. */
 const NO_JOB: Omit<Parameters<JobHost['load']>[0], 'checkpoint'> = {
-  ...{ vae: null, prompt: '', negativePrompt: '', hires: null },
+  ...{ vae: null, prompt: '', negativePrompt: '', hires: null, controls: [] },
   previewEverySteps: 0,
   previewMethod: 'cheap',
   vaeDecoder: 'full',
@@ -215,7 +216,11 @@ export function createLocalEngine(
         decodes: taesd.decodes && taesd.decoder !== null,
         encodes: taesd.encodes && taesd.encoder !== null,
       };
-      return { loaded, runtime, loras, embeddings, standIns };
+      const controlnets = await loadControlnets(wanted.controls, {
+        ...beside,
+        checkpoint: loaded.weights.compiled,
+      });
+      return { loaded, runtime, loras, embeddings, standIns, controlnets };
     } finally {
       update(loadedFacts());
     }
@@ -266,6 +271,17 @@ export function createLocalEngine(
       if (checkpoint === null) return;
       await inTurn(() => warmUp(checkpoint, undefined)).catch((error: unknown) => {
         update({ message: error instanceof Error ? error.message : String(error) });
+      });
+    },
+    async countTokens(prompts) {
+      const model = keeper.current?.model;
+      return prompts.map((prompt) => {
+        try {
+          return model?.countTokens(prompt) ?? null;
+        } catch {
+          // Half-typed: `(word:1.` is no number yet.
+          return null;
+        }
       });
     },
     setWaiting(message) {

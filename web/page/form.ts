@@ -3,6 +3,7 @@ import {
   GENERATION_LIMITS,
   type GenerationParams,
   generationParams,
+  hiresParams,
   MAX_RANDOM_SEED,
 } from '../../protocol/generation.ts';
 import { SAMPLER_NAMES, SCHEDULER_NAMES } from '../../protocol/samplers.ts';
@@ -36,6 +37,18 @@ export const formValues = z.object({
   resizeMode: z.enum(RESIZE_MODES).catch('stretch'),
   /** Empty: the checkpoint in use. */
   checkpoint: z.string().max(1000).catch(''),
+  /** A second pass over the enlarged picture (A1111's "Hires. fix"); txt2img only. */
+  hires: z.enum(['off', 'on']).catch('off'),
+  hiresUpscaler: z.string().max(200).catch('Latent'),
+  hiresScale: z.string().max(30).catch('2'),
+  /** 0 is as many as the first pass. */
+  hiresSteps: z.string().max(30).catch('0'),
+  hiresDenoising: z.string().max(30).catch('0.7'),
+  /** Empty: as the first pass; so are the schedule and the prompts. */
+  hiresSampler: z.enum(['', ...SAMPLER_NAMES]).catch(''),
+  hiresScheduler: z.enum(['', ...SCHEDULER_NAMES]).catch(''),
+  hiresPrompt: z.string().max(GENERATION_LIMITS.maxPromptCharacters).catch(''),
+  hiresNegativePrompt: z.string().max(GENERATION_LIMITS.maxPromptCharacters).catch(''),
 });
 export type FormValues = z.infer<typeof formValues>;
 export type FieldName = keyof FormValues;
@@ -70,8 +83,13 @@ export const NUMBER_RULES = {
   batchSize: { min: 1, max: maxBatchSize, isWhole: true },
   batchCount: { min: 1, max: maxBatchCount, isWhole: true },
   denoisingStrength: { min: 0, max: 1, isWhole: false },
+  hiresScale: { min: 1, max: 8, isWhole: false },
+  hiresSteps: { min: 0, max: maxSteps, isWhole: true },
+  hiresDenoising: { min: 0, max: 1, isWhole: false },
 } as const satisfies Partial<Record<FieldName, NumberRule>>;
 export type NumberField = keyof typeof NUMBER_RULES;
+
+const HIRES_NUMBERS: readonly NumberField[] = ['hiresScale', 'hiresSteps', 'hiresDenoising'];
 
 export const NUMBER_FIELDS = Object.keys(NUMBER_RULES) as readonly NumberField[];
 
@@ -89,15 +107,18 @@ export function findProblems(values: FormValues, { isImg2img = false } = {}): Fi
   for (const field of NUMBER_FIELDS) {
     // Not on the page, so nobody could mend it.
     if (field === 'denoisingStrength' && !isImg2img) continue;
+    if (HIRES_NUMBERS.includes(field) && (isImg2img || values.hires === 'off')) continue;
     const value = readNumber(field, values[field]);
     if (typeof value !== 'number') problems[field] = value;
   }
-  for (const field of ['prompt', 'negativePrompt'] as const) {
+  for (const field of PROMPT_FIELDS) {
     const max = GENERATION_LIMITS.maxPromptCharacters;
     if (values[field].length > max) problems[field] = { type: 'too-long', max };
   }
   return problems;
 }
+
+const PROMPT_FIELDS = ['prompt', 'negativePrompt', 'hiresPrompt', 'hiresNegativePrompt'] as const;
 
 /** A uniformly drawn seed, as A1111 draws it for -1. */
 export function drawSeed(): number {
@@ -135,7 +156,7 @@ export function toGenerationParams(
       scheduler: values.scheduler,
       checkpoint: values.checkpoint === '' ? null : values.checkpoint,
       ...(initImage === null
-        ? {}
+        ? { hires: toHires(values) }
         : {
             mode: 'img2img',
             initImages: [initImage],
@@ -144,4 +165,35 @@ export function toGenerationParams(
           }),
     }),
   };
+}
+
+/** The second pass that a form asks for, with null for what is the first pass's. */
+function toHires(values: FormValues): GenerationParams['hires'] {
+  if (values.hires === 'off') return null;
+  const orNull = <T extends string>(text: T) => (text === '' ? null : (text as Exclude<T, ''>));
+  return hiresParams.parse({
+    upscaler: values.hiresUpscaler,
+    scale: Number(values.hiresScale),
+    steps: Number(values.hiresSteps),
+    denoisingStrength: Number(values.hiresDenoising),
+    sampler: orNull(values.hiresSampler),
+    scheduler: orNull(values.hiresScheduler),
+    prompt: orNull(values.hiresPrompt),
+    negativePrompt: orNull(values.hiresNegativePrompt),
+  });
+}
+
+/** Pixels of the second pass, in whole steps of 8; null while a side or the scale is no number. */
+export function hiresSize({ width, height, hiresScale }: FormValues): {
+  width: number;
+  height: number;
+} | null {
+  const scale = readNumber('hiresScale', hiresScale);
+  const sides = [readNumber('width', width), readNumber('height', height)];
+  const [w, h] = sides.map((side) =>
+    typeof side === 'number' && typeof scale === 'number'
+      ? Math.floor((side * scale) / 8) * 8
+      : null,
+  );
+  return w && h ? { width: w, height: h } : null;
 }

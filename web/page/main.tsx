@@ -23,6 +23,7 @@ import { type AppState, createAppState, setFields } from './state.ts';
 import { language, t } from './strings/strings.ts';
 import { applyTheme } from './theme.ts';
 import { makeThumbnail } from './thumbnail.ts';
+import { createTokenCounter } from './token-counts.ts';
 import { App } from './ui/app.tsx';
 
 /** Keeps the view and the address's fragment the same, so that Back works and views can be linked. */
@@ -64,6 +65,15 @@ function persistSettings(state: AppState): void {
   // A tab that closes within the delay must not lose what was typed last.
   addEventListener('pagehide', () => {
     if (timer !== null) write();
+  });
+}
+
+/** Counts anew whenever a prompt or the checkpoint in memory changes. */
+function followPrompts(state: AppState, engine: Engine): void {
+  const count = createTokenCounter(engine, state.tokenCounts);
+  effect(() => {
+    void state.status.value.checkpoint;
+    count(state.form.prompt.value, state.form.negativePrompt.value);
   });
 }
 
@@ -129,6 +139,7 @@ async function main(): Promise<void> {
   const engine = openEngine(state, server);
   followEngine(state, engine);
   followAddress(state);
+  followPrompts(state, engine);
   persistSettings(state);
   guardDrops();
   followProgress(state);

@@ -110,7 +110,25 @@ export function formOfInfotext(infotext: string): Partial<FormValues> {
     if (!resolved.isSamplerSubstituted) form.sampler = resolved.sampler;
     if (!resolved.isSchedulerSubstituted) form.scheduler = resolved.scheduler;
   }
+  if (text('Hires upscaler') !== undefined) Object.assign(form, hiresOf(text));
   const model = text('Model');
   if (model !== undefined) form.checkpoint = model;
   return form;
+}
+
+/** The second pass of an infotext; a size instead of a scale is left to the user. */
+function hiresOf(text: (label: string) => string | undefined): Partial<FormValues> {
+  const hires: { -readonly [Name in keyof FormValues]?: FormValues[Name] } = {
+    hires: 'on',
+    hiresUpscaler: text('Hires upscaler') ?? 'Latent',
+    hiresSteps: text('Hires steps') ?? '0',
+    hiresPrompt: text('Hires prompt') ?? '',
+    hiresNegativePrompt: text('Hires negative prompt') ?? '',
+  };
+  const [scale, denoising] = [text('Hires upscale'), text('Denoising strength')];
+  if (scale !== undefined) hires.hiresScale = scale;
+  if (denoising !== undefined) hires.hiresDenoising = denoising;
+  const sampler = findSampler(text('Hires sampler') ?? '');
+  if (sampler) hires.hiresSampler = sampler;
+  return hires;
 }

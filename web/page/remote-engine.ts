@@ -169,6 +169,10 @@ class RemoteEngine implements Engine {
     return null;
   }
 
+  async countTokens(prompts: readonly string[]): Promise<readonly null[]> {
+    return prompts.map(() => null);
+  }
+
   async generate(
     params: GenerationParams,
     options: GenerateOptions = {},

@@ -14,6 +14,7 @@ import type { Picture } from './picture.ts';
 import type { PictureText } from './png-info.ts';
 import { DEFAULT_SETTINGS, type Settings, type Theme } from './settings.ts';
 import type { ServerKind } from './startup.ts';
+import { createTokenCounts, type TokenCounts } from './token-counts.ts';
 
 export const VIEWS = ['create', 'gallery', 'models', 'png-info', 'settings'] as const;
 export type View = (typeof VIEWS)[number];
@@ -95,6 +96,7 @@ export interface AppState {
   readonly gallery: GalleryState;
   readonly compiled: CompiledState;
   readonly modelFiles: ModelFilesState;
+  readonly tokenCounts: TokenCounts;
 
   readonly isRunning: ReadonlySignal<boolean>;
   readonly formValues: ReadonlySignal<FormValues>;
@@ -158,6 +160,7 @@ export function createAppState(initial: Settings = DEFAULT_SETTINGS): AppState {
       locked: signal<readonly LockedModel[]>([]),
       problem: signal<Problem | null>(null),
     },
+    tokenCounts: createTokenCounts(),
     isRunning: computed(() => job.value !== null),
     formValues: values,
     settings: computed(() => ({

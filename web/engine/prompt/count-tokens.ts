@@ -1,15 +1,9 @@
+import type { TokenCount } from '../../shared/engine.ts';
 import { CHUNK_LENGTH, type ChunkOptions, chunkPrompt } from './chunks.ts';
 import { composePrompts } from './composition.ts';
 import { parseExtraNetworks } from './extra-networks.ts';
 import { schedulePrompt } from './schedules.ts';
 import type { ClipTokenizer } from './tokenizer.ts';
-
-/** What the prompt box shows: tokens used, and how many the chunks begun would hold. */
-export interface TokenCount {
-  readonly tokens: number;
-  /** A multiple of 75, at least 75. */
-  readonly room: number;
-}
 
 /**
  * Counts a prompt's tokens as A1111's prompt box does: without tags, and of all AND parts at all steps the longest

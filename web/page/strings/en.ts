@@ -60,11 +60,12 @@ export const en = {
     reuse: 'Take it from the picture shown',
     more: 'More settings',
     hires: 'Hires. fix: enlarge and refine',
+    names: 'Names that fit',
     hiresSame: 'As the first pass',
     hiresSize: (width: number, height: number) => `gives ${width} × ${height}`,
     tokens: (tokens: number, room: number) => `${tokens}/${room}`,
     tokensTitle: (tokens: number, room: number) =>
-      `${tokens} of ${room} tokens; every ${75} make a chunk that is read by itself`,
+      `${tokens} of ${room} tokens; every 75 make a chunk that is read by itself`,
     initTitle: 'Begin with a picture',
     initDrop: 'Begin with a picture: drop, paste or',
     initReplace: 'Drop or paste another, or',

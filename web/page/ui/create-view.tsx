@@ -1,6 +1,8 @@
 import { t } from '../strings/strings.ts';
 import { CheckpointField } from './checkpoint-field.tsx';
+import { useApp } from './context.ts';
 import { GenerateBar } from './generate-bar.tsx';
+import { HiresFields } from './hires-fields.tsx';
 import { InitPictureFields } from './init-picture-fields.tsx';
 import { MoreFields } from './more-fields.tsx';
 import { PromptFields } from './prompt-fields.tsx';
@@ -11,6 +13,7 @@ import { Stage } from './stage.tsx';
 
 /** Where pictures are made: words and settings on one side, the picture on the other. */
 export function CreateView() {
+  const { state } = useApp();
   return (
     <main class="create" id="content">
       <h1 class="visually-hidden">{t.nav.create}</h1>
@@ -25,6 +28,7 @@ export function CreateView() {
         <SizeFields />
         <SamplingFields />
         <SeedFields />
+        {state.initPicture.value === null && <HiresFields />}
         <MoreFields />
       </div>
     </main>

@@ -1,34 +1,23 @@
 import { useId } from 'preact/hooks';
 import { startGeneration } from '../actions.ts';
-import { changeWeight } from '../prompt-weight.ts';
 import { setFields } from '../state.ts';
 import { t } from '../strings/strings.ts';
 import { useApp } from './context.ts';
 import { problemText } from './number-field.tsx';
+import { PromptBox } from './prompt-box.tsx';
 
 type PromptName = 'prompt' | 'negativePrompt';
 
-/** Replaces the part of a text area that differs, keeping the browser's own undo. */
-function replaceText(area: HTMLTextAreaElement, text: string): void {
-  const old = area.value;
-  let start = 0;
-  while (start < old.length && start < text.length && old[start] === text[start]) start += 1;
-  let end = 0;
-  while (
-    end < old.length - start &&
-    end < text.length - start &&
-    old[old.length - 1 - end] === text[text.length - 1 - end]
-  ) {
-    end += 1;
-  }
-  area.setSelectionRange(start, old.length - end);
-  const inserted = text.slice(start, text.length - end);
-  // The only way that keeps Ctrl+Z: setRangeText and value both forget the history.
-  const isDone =
-    inserted === ''
-      ? document.execCommand('delete')
-      : document.execCommand('insertText', false, inserted);
-  if (!isDone || area.value !== text) area.value = text;
+/** Tokens used of the chunks begun; nothing where the engine cannot tell. */
+function TokenCounter({ name }: { name: PromptName }) {
+  const count = useApp().state.tokenCounts[name].value;
+  if (!count) return null;
+  const { tokens, room } = count;
+  return (
+    <span class="token-count" title={t.create.tokensTitle(tokens, room)}>
+      {t.create.tokens(tokens, room)}
+    </span>
+  );
 }
 
 function PromptField({ name, rows, hint }: { name: PromptName; rows: number; hint?: string }) {
@@ -36,42 +25,21 @@ function PromptField({ name, rows, hint }: { name: PromptName; rows: number; hin
   const { state } = app;
   const id = useId();
   const problem = state.fieldProblems.value[name];
-
-  function onKeyDown(event: KeyboardEvent & { currentTarget: HTMLTextAreaElement }): void {
-    if (!(event.ctrlKey || event.metaKey) || event.isComposing) return;
-    if (event.key === 'Enter') {
-      event.preventDefault();
-      void startGeneration(app);
-      return;
-    }
-    if (event.key !== 'ArrowUp' && event.key !== 'ArrowDown') return;
-    const area = event.currentTarget;
-    const changed = changeWeight(
-      { text: area.value, start: area.selectionStart, end: area.selectionEnd },
-      event.key === 'ArrowUp' ? 1 : -1,
-    );
-    if (!changed) return;
-    event.preventDefault();
-    replaceText(area, changed.text);
-    area.setSelectionRange(changed.start, changed.end);
-    setFields(state, { [name]: changed.text });
-  }
-
   return (
     <div class="field">
-      <label for={id}>{t.fields[name]}</label>
-      <textarea
+      <div class="label-line">
+        <label for={id}>{t.fields[name]}</label>
+        <TokenCounter name={name} />
+      </div>
+      <PromptBox
         id={id}
-        class="prompt"
         rows={rows}
-        spellcheck={false}
-        autocomplete="off"
         placeholder={name === 'prompt' ? t.create.promptPlaceholder : t.create.negativePlaceholder}
         value={state.form[name].value}
-        aria-invalid={problem ? 'true' : undefined}
-        aria-describedby={hint || problem ? `${id}-note` : undefined}
-        onInput={(event) => setFields(state, { [name]: event.currentTarget.value })}
-        onKeyDown={onKeyDown}
+        isInvalid={problem !== undefined}
+        describedBy={hint || problem ? `${id}-note` : undefined}
+        onChange={(text) => setFields(state, { [name]: text })}
+        onSubmit={() => void startGeneration(app)}
       />
       {(problem || hint) && (
         <p class={problem ? 'field-problem' : 'field-hint'} id={`${id}-note`}>
