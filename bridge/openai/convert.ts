@@ -2,8 +2,11 @@ import { randomInt } from 'node:crypto';
 import {
   GENERATION_DEFAULTS,
   GENERATION_LIMITS,
+  type GenerationInput,
   type GenerationParams,
   generationParams,
+  type InpaintParams,
+  inpaintParams,
   MAX_RANDOM_SEED,
 } from '../../protocol/generation.ts';
 import { type CheckpointEntry, findCheckpoint } from '../a1111/checkpoints.ts';
@@ -34,10 +37,14 @@ function refuse(param: string, message: string): ApiError {
   return new ApiError(422, [{ loc: ['body', param], msg: message, type: 'value_error' }]);
 }
 
-/** Width and height out of `512x768`; `auto` and nothing are the default. */
-function readSize(size: string | null): { width: number; height: number } {
-  const { width, height } = GENERATION_DEFAULTS;
-  if (size === null || size === 'auto') return { width, height };
+interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Width and height out of `512x768`; `auto` and nothing are `automatic`. */
+function readSize(size: string | null, automatic: Size): Size {
+  if (size === null || size === 'auto') return automatic;
   const [, w, h] = /^(\d{1,5})\s*[x×]\s*(\d{1,5})$/i.exec(size.trim()) ?? [];
   const { minSide, maxSide } = GENERATION_LIMITS;
   const sides = [Number(w), Number(h)];
@@ -46,6 +53,56 @@ function readSize(size: string | null): { width: number; height: number } {
   }
   return { width: Number(w), height: Number(h) };
 }
+
+/** Longest side of a picture that is edited at its own size. */
+const MAX_AUTO_SIDE = 1024;
+
+/** The picture's own size, made smaller where it is a photograph's, in multiples of 8 pixels. */
+function sizeOfPicture({ width, height }: Size): Size {
+  const scale = Math.min(1, MAX_AUTO_SIDE / Math.max(width, height));
+  const toSide = (side: number) =>
+    Math.max(GENERATION_LIMITS.minSide, Math.floor((side * scale) / 8) * 8);
+  return { width: toSide(width), height: toSide(height) };
+}
+
+/** OpenAI's mask: the transparent parts of a picture of the same shape are drawn anew. */
+function readMask(text: string): InpaintParams {
+  const mask = readImage(text);
+  if (mask.format === 'jpeg') {
+    throw refuse('mask', 'has to be a PNG whose transparent parts are to be redrawn');
+  }
+  return inpaintParams.parse({
+    mask: mask.bytes.toString('base64'),
+    maskFrom: 'transparency',
+    fill: 1,
+  });
+}
+
+/** What an edit adds to a job. A masked part is drawn anew unless the request says how strongly. */
+function editParams(request: ImageEditRequest): GenerationInput {
+  const [text, ...more] = request.image;
+  if (text === undefined || more.length > 0)
+    throw refuse('image', 'one picture can be edited at once');
+  const image = readImage(text);
+  const inpaint = request.mask === null ? null : readMask(request.mask);
+  return {
+    mode: 'img2img',
+    initImages: [image.bytes.toString('base64')],
+    ...readSize(request.size, sizeOfPicture(image)),
+    denoisingStrength: request.denoising_strength ?? (inpaint ? 1 : DEFAULT_STRENGTH),
+    inpaint,
+    // OpenAI keeps what the picture shows; a stretched one would not.
+    resizeMode: 1,
+  };
+}
+
+/** As A1111's img2img. */
+const DEFAULT_STRENGTH = 0.75;
+
+const { width, height } = GENERATION_DEFAULTS;
+const DEFAULT_SIZE: Size = { width, height };
+
+const RESPONSE_FORMATS = [null, 'b64_json', 'url'];
 
 /** The checkpoint named; front ends send the names of OpenAI's own models, which mean the current one. */
 function chooseCheckpoint(
@@ -70,19 +127,13 @@ export function toGenerationParams(
     request.scheduler,
   );
   const quality = STEPS_OF_QUALITY.get(request.quality ?? '');
-  const isEdit = 'image' in request;
-  if (isEdit && request.mask !== null) {
-    throw new ApiError(
-      501,
-      'Edits take no mask here: leave it out, or send picture and mask to /sdapi/v1/img2img.',
-    );
+  if (!RESPONSE_FORMATS.includes(request.response_format)) {
+    throw refuse('response_format', 'is b64_json or url');
   }
-  if (isEdit && request.image.length > 1)
-    throw refuse('image', 'one picture can be edited at once');
   return generationParams.parse({
     prompt: request.prompt,
     negativePrompt: request.negative_prompt,
-    ...readSize(request.size),
+    ...readSize(request.size, DEFAULT_SIZE),
     steps: request.steps ?? quality ?? GENERATION_DEFAULTS.steps,
     guidanceScale: request.cfg_scale ?? GENERATION_DEFAULTS.guidanceScale,
     sampler: names.sampler,
@@ -93,15 +144,7 @@ export function toGenerationParams(
     checkpoint: entry.name,
     outputFormat: FORMATS.get(request.output_format ?? '') ?? 'png',
     notes: [...notes, ...names.notes],
-    ...(isEdit
-      ? {
-          mode: 'img2img',
-          initImages: request.image.map((text) => readImage(text).bytes.toString('base64')),
-          denoisingStrength: request.denoising_strength,
-          // OpenAI keeps what the picture shows; a stretched one would not.
-          resizeMode: 1,
-        }
-      : {}),
+    ...('image' in request ? editParams(request) : {}),
   });
 }
 

@@ -38,7 +38,7 @@ export const imageEditRequest = z
     ...commonFields,
     image: z.array(z.string().min(1)).min(1).max(LIMITS.maxBatchSize),
     mask: z.string().nullable().default(null),
-    denoising_strength: field.float(0.75, { min: 0, max: 1 }),
+    denoising_strength: field.floatOrNull({ min: 0, max: 1 }),
   })
   .meta({ id: 'ImageEditRequest' });
 export type ImageEditRequest = z.output<typeof imageEditRequest>;

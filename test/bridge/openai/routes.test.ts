@@ -39,6 +39,10 @@ function createServer(options: FakeOptions = {}) {
   return { app, post, generate, log, ...fake };
 }
 
+const JPEG = Buffer.from(
+  'ffd8ffe000104a46494600010100000100010000ffc0000b080010002001011100ffd9',
+  'hex',
+);
 const PNG = makePng(32, 16);
 
 describe('/v1/images/generations', () => {
@@ -171,12 +175,43 @@ describe('/v1/images/edits', () => {
   it.each([
     ['no picture', { prompt: 'x' }, 400],
     ['a picture that is none', { prompt: 'x', image: 'aGVsbG8=' }, 400],
-    ['a mask', { prompt: 'x', image: PNG.toString('base64'), mask: PNG.toString('base64') }, 501],
+    ['a mask that is none', { prompt: 'x', image: PNG.toString('base64'), mask: 'eA==' }, 400],
+    [
+      'a mask that cannot be transparent',
+      { prompt: 'x', image: PNG.toString('base64'), mask: JPEG.toString('base64') },
+      400,
+    ],
+    ['a kind of reply nobody knows', { prompt: 'x', image: 'x', response_format: 'gif' }, 400],
+    ['more pictures than one form may have', { prompt: 'x', image: Array(17).fill('eA==') }, 400],
     ['two pictures', { prompt: 'x', image: [PNG, PNG].map((p) => p.toString('base64')) }, 400],
   ])('%s is refused', async (_name, body, status) => {
     const response = await createServer().post('/v1/images/edits', body);
     expect(response.status).toBe(status);
     expect(await response.json()).toHaveProperty('error.message');
+  });
+
+  it('redraws what the mask shows through, at the picture’s own size', async () => {
+    const [width, height] = [300, 200];
+    const picture = makePng(width, height);
+    const form = new FormData();
+    form.set('image', new File([Uint8Array.from(picture)], 'one.png', { type: 'image/png' }));
+    form.set('mask', new File([Uint8Array.from(PNG)], 'mask.png', { type: 'image/png' }));
+    form.set('prompt', 'a cat');
+    form.set('n', '3');
+    const { params, reply } = await createServer().generate(form, '/v1/images/edits');
+    expect(params).toMatchObject({
+      ...{ mode: 'img2img', width: 296, height: 200, denoisingStrength: 1, batchCount: 3 },
+      inpaint: { mask: PNG.toString('base64'), maskFrom: 'transparency', isInverted: false },
+    });
+    expect(reply.data).toHaveLength(3);
+  });
+
+  it('makes a photograph’s edit no larger than 1024 pixels, unless a size is asked for', async () => {
+    const image = makePng(4000, 3000).toString('base64');
+    const edit = (size: string) =>
+      createServer().generate({ prompt: 'x', image, size }, '/v1/images/edits');
+    expect((await edit('auto')).params).toMatchObject({ width: 1024, height: 768, inpaint: null });
+    expect((await edit('1536x1024')).params).toMatchObject({ width: 1536, height: 1024 });
   });
 
   it('a broken form is 400', async () => {
