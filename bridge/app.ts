@@ -8,6 +8,7 @@ import type { Health } from './health.ts';
 import type { Logger } from './log.ts';
 import type { FolderModelLibrary } from './models/model-library.ts';
 import { openaiRoutes } from './openai/routes.ts';
+import { type DownloadRoutesOptions, downloadRoutes } from './routes/download-routes.ts';
 import { type EngineRoutesOptions, engineRoutes } from './routes/engine-routes.ts';
 import { eventRoutes } from './routes/event-routes.ts';
 import { healthRoutes } from './routes/health-routes.ts';
@@ -37,6 +38,7 @@ export interface AppDeps {
   readonly a1111: A1111Settings;
   readonly library: Pick<FolderModelLibrary, 'index' | 'file'>;
   readonly engine: EngineRoutesOptions;
+  readonly downloads: DownloadRoutesOptions['downloads'];
   readonly health: () => Health;
   readonly access: AccessControl;
   readonly guesses: GuessLimit;
@@ -69,6 +71,8 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
   app.route('/', loginRoutes({ access, guesses, isTls: deps.isTls }));
   app.route('/', engineRoutes(deps.engine));
   app.route('/', modelRoutes(deps.library));
+  const token = () => deps.engine.start().token;
+  app.route('/', downloadRoutes({ downloads: deps.downloads, token }));
   app.route('/', jobRoutes(deps.services.jobs));
   app.route('/', eventRoutes(deps.services.jobs));
   app.route('/', a1111Routes(deps.services, deps.a1111));

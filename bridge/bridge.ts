@@ -1,9 +1,11 @@
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { GenerationError } from '../protocol/errors.ts';
 import { RELAY_PATH } from '../protocol/relay.ts';
 import { createStyleReader } from './a1111/style-file.ts';
 import { createApp } from './app.ts';
 import { type DataLock, lockDataFolder } from './data-lock.ts';
+import { ModelDownloads } from './downloads/model-downloads.ts';
 import { makePrivateFolder } from './files.ts';
 import { type Health, healthOf } from './health.ts';
 import { JobBroker } from './jobs/job-broker.ts';
@@ -44,6 +46,12 @@ export interface Bridge {
   readonly services: BridgeServices;
   readonly relay: TabRelay;
   readonly access: AccessControl;
+  readonly downloads: ModelDownloads;
+  /**
+   * The checkpoint that the command line had downloaded, once it is selected; null where it asked for
+   * none. Rejects with why it cannot be had.
+   */
+  readonly downloadedCheckpoint: Promise<string | null>;
   health(): Health;
   /** Says that a browser is being opened, so that `/health` waits for it. */
   expectEngine(): void;
@@ -176,19 +184,31 @@ async function assemble(
     hasher,
     log,
   });
+  const downloads = new ModelDownloads({
+    ...options.downloads,
+    folders: options.folders,
+    finishedPath: join(dataFolder, 'downloads.json'),
+    library,
+    engines: relay,
+    log,
+  });
+  closers.push(() => downloads.manager.close());
   const services = { jobs, engines: relay, models: library, settings, outputs };
   const health = () =>
     healthOf({
       engines: relay.list(),
       queue: jobs.view(),
       isStopping,
+      download: downloads.activity(),
       isStarting: Date.now() - expectedSince < BROWSER_START_MS,
       pageUrl: pageUrl(),
     });
   const token = randomToken();
+  let { checkpoint } = options.engine;
   const app = createApp({
     services,
     library,
+    downloads,
     health,
     access,
     guesses,
@@ -212,7 +232,7 @@ async function assemble(
       log: (message) => log.info(message),
     },
     engine: {
-      start: () => ({ token, relayPath: RELAY_PATH, ...options.engine }),
+      start: () => ({ token, relayPath: RELAY_PATH, ...options.engine, checkpoint }),
       hasRoom: () => relay.hasRoom,
       upgrade: relayUpgrade((socket) => relay.attach(socket)),
     },
@@ -228,6 +248,23 @@ async function assemble(
   closers.push(() => server?.close({ graceMs: CONNECTION_GRACE_MS }));
   closers.push(() => relay.close());
   await jobs.recover();
+  await downloads.manager.restore();
+
+  /** Downloads the checkpoint of the command line and makes it the one in use, as a client's choice would. */
+  async function selectDownloaded(reference: string): Promise<string> {
+    checkpoint = await downloads.checkpoint(reference);
+    await settings.set({ sd_model_checkpoint: checkpoint });
+    void relay.control({ name: 'load-checkpoint', checkpoint }).catch((error: unknown) => {
+      const isNoTab = error instanceof GenerationError && error.code === 'no-tab';
+      if (!isNoTab)
+        log.warn('The downloaded checkpoint could not be loaded.', { error: String(error) });
+    });
+    return checkpoint;
+  }
+  const wanted = options.downloads.checkpoint;
+  const downloadedCheckpoint = wanted === null ? Promise.resolve(null) : selectDownloaded(wanted);
+  // Whoever waits for it hears of a failure; nobody has to.
+  downloadedCheckpoint.catch(() => {});
 
   let stopped: Promise<void> | null = null;
   return {
@@ -238,6 +275,8 @@ async function assemble(
     services,
     relay,
     access,
+    downloads,
+    downloadedCheckpoint,
     health,
     expectEngine: () => {
       expectedSince = Date.now();

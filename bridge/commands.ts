@@ -32,6 +32,15 @@ function whenAborted(signal: AbortSignal): Promise<void> {
   });
 }
 
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return Promise.race([
+    promise,
+    whenAborted(signal).then(() => {
+      throw signal.reason;
+    }),
+  ]);
+}
+
 async function closeAll(bridge: Bridge, browser: EngineBrowser | null): Promise<void> {
   // The bridge first: a running job may finish only while its browser lives.
   await bridge.stop();
@@ -56,6 +65,10 @@ export async function serve(
     browser = await openEngineBrowser(bridge, options, log);
     line.print(`${browser.message}\nStop with Ctrl+C.`);
     const endStatus = showStatus(bridge, line);
+    void bridge.downloadedCheckpoint.catch((error: unknown) => {
+      const reason = error instanceof Error ? error.message : String(error);
+      if (!signal.aborted) line.print(`--ckpt: ${reason}`);
+    });
     await whenAborted(signal);
     endStatus();
     line.print('Stopping …');
@@ -109,9 +122,11 @@ export async function makePicture(
     browser = await openEngineBrowser(bridge, options, log);
     if (options.browser !== 'headless') line.print(browser.message);
     const endStatus = showStatus(bridge, line);
+    const downloaded = await unlessAborted(bridge.downloadedCheckpoint, signal);
+    const params = generationParams.parse(picture.params);
     const result = await bridge.services.jobs.submit(
       {
-        params: generationParams.parse(picture.params),
+        params: downloaded === null ? params : { ...params, checkpoint: downloaded },
         client: 'command line',
         key: null,
         saveImages: false,

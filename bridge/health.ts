@@ -35,6 +35,8 @@ export interface HealthFacts {
   readonly isStopping: boolean;
   /** True from the start until the browser that we opened has attached or had its time. */
   readonly isStarting: boolean;
+  /** A model that is being downloaded, or null. */
+  readonly download: EngineActivity | null;
   /** Address to open where no page is. */
   readonly pageUrl: string;
 }
@@ -82,14 +84,17 @@ function sentence(
     case 'compiling':
       return activity ? activitySentence(activity) : 'A checkpoint is being loaded.';
     default:
-      return said ?? (facts.queue.running > 0 ? 'A picture is being made.' : 'Ready for requests.');
+      if (said) return said;
+      if (facts.queue.running > 0) return 'A picture is being made.';
+      return activity ? activitySentence(activity) : 'Ready for requests.';
   }
 }
 
 /** What the bridge says about itself. */
 export function healthOf(facts: HealthFacts): Health {
   const status = statusOf(facts);
-  const activity = facts.engines.find((engine) => engine.status.activity)?.status.activity ?? null;
+  const working = facts.engines.find((engine) => engine.status.activity)?.status.activity;
+  const activity = working ?? facts.download;
   return {
     status,
     version: EASEL_VERSION,

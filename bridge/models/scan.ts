@@ -199,6 +199,8 @@ export async function scanModels(
       }
     }
     for (const name of entries.folders) {
+      // A download that has not come to its end.
+      if (name.endsWith('.part')) continue;
       const below = join(path, name);
       if (isModelFolder(await readFolder(below))) {
         const files = await folderFiles(below);

@@ -1,3 +1,4 @@
+import type { AccessTokens } from '../../protocol/downloads/http-client.ts';
 import type { GenerationInput } from '../../protocol/generation.ts';
 import type { LogLevel } from '../log.ts';
 
@@ -30,6 +31,17 @@ export interface EngineOptions {
   readonly unloadIdleMinutes: number | null;
 }
 
+/** Where models are downloaded from, and with whose keys. */
+export interface DownloadOptions {
+  /** Root of the Hugging Face hub or of its mirror (`HF_ENDPOINT`), without a trailing slash. */
+  readonly hubEndpoint: string;
+  readonly tokens: AccessTokens;
+  /** A checkpoint to download at start where it is not there, or null. */
+  readonly checkpoint: string | null;
+  /** `host:port` of addresses that the owner gave himself, which may lie on this machine. */
+  readonly ownHosts: readonly string[];
+}
+
 /** A LoRA for every prompt that does not name it. */
 export interface CommonLora {
   readonly name: string;
@@ -55,6 +67,7 @@ export interface BridgeOptions {
   readonly browser: 'auto' | 'open' | 'headless' | 'none';
   readonly engine: EngineOptions;
   readonly folders: ModelFolders;
+  readonly downloads: DownloadOptions;
   /** A checkpoint given as a file or folder outside the folders above. */
   readonly checkpointPath: string | null;
   /** A VAE given as a file outside the folders. */

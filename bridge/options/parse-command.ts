@@ -1,6 +1,13 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { isAbsolute, join, parse, resolve } from 'node:path';
+import {
+  HUB_ENDPOINT,
+  isLoopbackHost,
+  looksLikeReference,
+  parseModelReference,
+} from '../../protocol/downloads/model-reference.ts';
+import { GenerationError } from '../../protocol/errors.ts';
 import { GENERATION_LIMITS, MAX_RANDOM_SEED } from '../../protocol/generation.ts';
 import { SAMPLERS, SCHEDULERS } from '../../protocol/samplers.ts';
 import { EASEL_VERSION } from '../../protocol/version.ts';
@@ -12,6 +19,7 @@ import {
   type BridgeOptions,
   type Command,
   type Credential,
+  type DownloadOptions,
   type EngineOptions,
   type ModelFolders,
   type PictureOptions,
@@ -117,26 +125,83 @@ function readModel(
   flags: FlagValues,
   flag: 'ckpt' | 'custom-vae',
   cwd: string,
-): { name: string | null; path: string | null } {
+): { name: string | null; path: string | null; reference: string | null } {
   const text = flags.text(flag);
-  if (text === undefined || text === '') return { name: null, path: null };
+  if (text === undefined || text === '') return { name: null, path: null, reference: null };
   const path = resolve(cwd, text);
+  const isFileName = /\.(safetensors|ckpt)$/i.test(text) && !text.includes('://');
+  if (flag === 'ckpt' && looksLikeReference(text) && !isFileName && !existsSync(path)) {
+    return { name: null, path: null, reference: text };
+  }
   const looksLikePath = /[\\/]|\.(safetensors|ckpt|pt|pth|bin)$/i.test(text);
-  if (!looksLikePath) return { name: text, path: null };
+  if (!looksLikePath) return { name: text, path: null, reference: null };
   if (existsSync(path)) {
     if (/\.(ckpt|pt|pth|bin)$/i.test(path)) {
       throw new UsageError(
         `--${flag}: ${text} is a pickle file, which can run code when opened; convert it to safetensors first.`,
       );
     }
-    return { name: statSync(path).isDirectory() ? parse(path).base : parse(path).name, path };
+    const name = statSync(path).isDirectory() ? parse(path).base : parse(path).name;
+    return { name, path, reference: null };
   }
   if (/\.(safetensors|ckpt)$/i.test(text) && !/[\\/]/.test(text)) {
-    return { name: parse(text).name, path: null };
+    return { name: parse(text).name, path: null, reference: null };
   }
   throw new UsageError(
     `--${flag}: there is no file or folder ${text}. Put the model into --models-dir and give its name, or give a path.`,
   );
+}
+
+/** Root of the hub: `HF_ENDPOINT`, as its own tools read it. */
+function readHubEndpoint(given: string | undefined): string {
+  if (given === undefined || given === '') return HUB_ENDPOINT;
+  let url: URL;
+  try {
+    url = new URL(given);
+  } catch {
+    throw new UsageError(`HF_ENDPOINT: ${given} is no address.`);
+  }
+  const isSecure = url.protocol === 'https:';
+  if (!isSecure && !(url.protocol === 'http:' && isLoopbackHost(url.hostname))) {
+    throw new UsageError('HF_ENDPOINT: only https is taken, as model files come from there.');
+  }
+  return `${url.origin}${url.pathname}`.replace(/\/+$/, '');
+}
+
+function readToken(text: string | undefined, name: string): string | null {
+  const token = text?.trim() ?? '';
+  if (token === '') return null;
+  if (/^[\x21-\x7e]{1,500}$/.test(token)) return token;
+  throw new UsageError(`${name}: this is no access token; copy it again.`);
+}
+
+function readDownloads(
+  flags: FlagValues,
+  checkpoint: string | null,
+  env: Readonly<Record<string, string | undefined>>,
+): DownloadOptions {
+  const hubEndpoint = readHubEndpoint(env.HF_ENDPOINT);
+  const ownHosts = hubEndpoint === HUB_ENDPOINT ? [] : [new URL(hubEndpoint).host];
+  if (checkpoint !== null) {
+    try {
+      const reference = parseModelReference(checkpoint, { hubEndpoint });
+      if (reference.type === 'url') ownHosts.push(new URL(reference.url).host);
+    } catch (error) {
+      if (error instanceof GenerationError) throw new UsageError(`--ckpt: ${error.message}`);
+      throw error;
+    }
+  }
+  const hub = flags.text('hf-token') ?? env.HF_TOKEN ?? env.HUGGING_FACE_HUB_TOKEN;
+  const civitai = flags.text('civitai-token') ?? env.CIVITAI_TOKEN ?? env.CIVITAI_API_TOKEN;
+  return {
+    hubEndpoint,
+    checkpoint,
+    ownHosts,
+    tokens: {
+      hub: readToken(hub, '--hf-token'),
+      civitai: readToken(civitai, '--civitai-token'),
+    },
+  };
 }
 
 function readEngine(
@@ -191,6 +256,7 @@ function readOptions(flags: FlagValues, surroundings: Surroundings): BridgeOptio
     browser: flags.choice('browser', ['auto', 'open', 'headless', 'none'], 'auto'),
     engine: readEngine(flags, { checkpoint: checkpoint.name, vae: vae.name }),
     folders: readFolders(flags, dataFolder, cwd),
+    downloads: readDownloads(flags, checkpoint.reference, surroundings.env ?? process.env),
     checkpointPath: checkpoint.path,
     vaePath: vae.path,
     outputFolder: resolve(cwd, flags.text('output-dir') ?? join(dataFolder, 'generated_imgs')),

@@ -15,7 +15,7 @@ export interface EngineRoutesOptions {
 }
 
 /** True for a request of the bridge's own page, or of no page at all. */
-function isOwnPage(c: AppContext): boolean {
+export function isOwnPage(c: AppContext): boolean {
   const verdict = c.get('originVerdict');
   const site = c.req.header('sec-fetch-site');
   return (

@@ -1,16 +1,22 @@
 import type { Bridge } from '../bridge.ts';
 import { activityText, progressText, type StatusLine } from './status-line.ts';
 
+const SHOW_MS = 250;
+
 /** Keeps the status line about loading, compiling and sampling up to date; returns how to end that. */
 export function showStatus(bridge: Bridge, line: StatusLine): () => void {
   const show = () => {
     const progress = bridge.services.jobs.view().current?.progress;
     if (progress) return line.show(progressText(progress));
     const busy = bridge.relay.list().find(({ status }) => status.activity !== null);
-    line.show(busy?.status.activity ? activityText(busy.status.activity) : '');
+    const activity = busy?.status.activity ?? bridge.downloads.activity();
+    line.show(activity ? activityText(activity) : '');
   };
   const endings = [bridge.relay.onChange(show), bridge.services.jobs.onEvent(show)];
+  // Downloads tell their states alone: their bytes come too fast to be told.
+  const timer = setInterval(show, SHOW_MS);
   return () => {
+    clearInterval(timer);
     for (const end of endings) end();
     line.show('');
   };

@@ -1,13 +1,15 @@
+import { join } from 'node:path';
 import type { Hono } from 'hono';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type AppDeps, createApp } from '../../bridge/app.ts';
 import type { AppEnv } from '../../bridge/app-env.ts';
+import { ModelDownloads } from '../../bridge/downloads/model-downloads.ts';
 import { healthOf } from '../../bridge/health.ts';
 import { AccessControl } from '../../bridge/security/access-control.ts';
 import { GuessLimit } from '../../bridge/security/guess-limit.ts';
 import { MAX_BODY_BYTES } from '../../bridge/security/middleware.ts';
 import type { BridgeServices } from '../../bridge/services.ts';
-import { fakeDist, logLines, temporaryFolder } from './support.ts';
+import { fakeDist, logLines, optionsOf, temporaryFolder } from './support.ts';
 
 const LITE = 'https://lite.koboldai.net';
 const EVIL = 'https://evil.test';
@@ -72,6 +74,14 @@ function appWith({
     services: services(calls),
     a1111: {},
     library: { index: async () => [], file: async () => null },
+    downloads: new ModelDownloads({
+      ...optionsOf(dist).downloads,
+      folders: optionsOf(dist).folders,
+      finishedPath: join(dist, 'downloads.json'),
+      library: { list: async () => [], refresh: async () => {} },
+      engines: { control: async () => {} },
+      log,
+    }),
     engine: {
       start: () => ({
         ...{ token: TOKEN, relayPath: '/easel/v1/relay', device: 'auto', precision: 'auto' },
@@ -86,6 +96,7 @@ function appWith({
         queue,
         isStopping: false,
         isStarting: false,
+        download: null,
         pageUrl: 'http://localhost:7860',
       }),
     access,

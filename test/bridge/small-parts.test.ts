@@ -89,6 +89,7 @@ describe('/health', () => {
     queue,
     isStopping: false,
     isStarting: false,
+    download: null,
     pageUrl: 'http://localhost:7860',
   };
   const engine = (changes: Parameters<typeof fakeStatus>[0], extra = {}) => ({
@@ -124,6 +125,16 @@ describe('/health', () => {
       'queue',
       'activity',
     ]);
+  });
+
+  it('shows a download beside what engines do, which is told first', () => {
+    const download = { kind: 'download', what: 'owner/name', done: 0.5, etaSeconds: 60 } as const;
+    const health = healthOf({ ...facts, engines: [engine({})], download });
+    expect(health).toMatchObject({ status: 'ready', activity: download });
+    expect(health.message).toBe('Downloading owner/name, 50 %.');
+    const activity = { kind: 'load', what: 'unet', done: 0.1, etaSeconds: null } as const;
+    const busy = { ...facts, engines: [engine({ state: 'loading', activity })], download };
+    expect(healthOf(busy).activity).toEqual(activity);
   });
 
   it('shows what is being made ready', () => {

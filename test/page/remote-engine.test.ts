@@ -22,6 +22,7 @@ function setUp(options: FakeOptions = {}) {
       queue: fake.services.jobs.view(),
       isStopping: false,
       isStarting: false,
+      download: null,
       pageUrl: 'http://pc:7860/',
     });
     return c.json(found, healthHttpStatus(found.status));

@@ -76,6 +76,12 @@ describe('the command line', () => {
       queueSize: 64,
       engineWaitMs: 30_000,
       finishOrphans: false,
+      downloads: {
+        hubEndpoint: 'https://huggingface.co',
+        tokens: { hub: null, civitai: null },
+        checkpoint: null,
+        ownHosts: [],
+      },
       dataFolder: '/data',
       logLevel: 'info',
     });
@@ -158,6 +164,29 @@ describe('the command line', () => {
     expect([engine.vae, vaePath]).toEqual([name, path]);
   });
 
+  it('takes what is to be downloaded for --ckpt and --hf-model-id, with keys from the environment', () => {
+    const read = (line: string, env = {}) => {
+      const command = parseCommand(line.split(' '), { cwd, env });
+      if (command.type !== 'serve') throw new Error('not a command line that serves');
+      return command.options;
+    };
+    const options = read('--hf-model-id owner/name', { HF_TOKEN: 'hf_x', CIVITAI_TOKEN: 'c' });
+    expect(options.engine.checkpoint).toBeNull();
+    expect(options.downloads).toEqual({
+      hubEndpoint: 'https://huggingface.co',
+      checkpoint: 'owner/name',
+      ownHosts: [],
+      tokens: { hub: 'hf_x', civitai: 'c' },
+    });
+    const local = read('--ckpt http://localhost:8000/x.safetensors --hf-token hf_y', {
+      ...{ HF_TOKEN: 'hf_x', HF_ENDPOINT: 'http://127.0.0.1:9/' },
+    });
+    expect(local.downloads.ownHosts).toEqual(['127.0.0.1:9', 'localhost:8000']);
+    expect(local.downloads.hubEndpoint).toBe('http://127.0.0.1:9');
+    expect(local.downloads.tokens.hub).toBe('hf_y');
+    expect(() => read('--port 1', { HF_ENDPOINT: 'http://mirror.example' })).toThrow(/only https/);
+  });
+
   it.each([
     ['--prot 1', '--port'],
     ['--out-dir x', '--output-dir'],
@@ -205,6 +234,9 @@ describe('the command line', () => {
     ['--tls-certfile cert.pem', 'go together'],
     ['--tls-certfile cert.pem --tls-keyfile missing.pem', 'no file missing.pem'],
     ['--ckpt ./missing.safetensors', 'no file or folder'],
+    ['--ckpt http://far.example/x.safetensors', 'https'],
+    ['--ckpt https://huggingface.co/datasets/a/b', 'is no model'],
+    ['--hf-token \u00e4', 'no access token'],
     ['--ckpt ./mine.ckpt', 'pickle'],
     ['--ckpt-dir mine.safetensors', 'is a file'],
     ['--steps 20', 'goes with --prompt'],
