@@ -1,7 +1,10 @@
 """Captions as people type prompts: a name, perhaps a colour, a style, a background, and words that say nothing about the picture."""
 
-# The pictures have one style, so these words name it or do no harm.
-STYLES = ("flat", "flat", "flat icon", "flat design", "vector art", "cartoon", "2d", "3d", "3d", "3d render", "3d icon")
+# Words for the styles of the pictures. A flat one may go without; a 3D one is always named.
+STYLES = {
+    "flat": ("flat", "flat", "flat icon", "flat design", "flat style", "vector art", "cartoon", "2d", "2d icon"),
+    "3d": ("3d", "3d", "3d", "3d render", "3d icon", "in 3d", "3d style", "as a 3d emoji", "rendered in 3d", "3d rendering"),
+}
 
 # Words that prompts carry whatever they ask for. They appear with every picture, so the model learns to pass over them.
 QUALITY = (
@@ -41,19 +44,68 @@ def empty(rng):
     return ", ".join(rng.sample(words, rng.randint(1, min(8, len(words)))))
 
 
-def caption(thing, colour, painted, ground, rng):
-    """One caption of a picture.
+UNCHANGED = {"grapes", "cherries", "french fries", "heart eyes", "thumbs up"}
+IRREGULAR = {"mouse": "mice", "man": "men", "woman": "women", "fish": "fish", "snowman": "snowmen"}
+NUMBERS = {2: ("two", "two", "two", "2", "a pair of", "a couple of"), 3: ("three", "three", "three", "3"), 4: ("four", "four", "four", "4")}
+WHERE = {
+    "left": ("on the left", "on the left side", "at the left"), "right": ("on the right", "on the right side", "at the right"),
+    "top": ("at the top", "at the top centre"), "bottom": ("at the bottom", "at the bottom centre"),
+    "top left": ("in the top left corner", "in the top left", "in the upper left corner"),
+    "top right": ("in the top right corner", "in the top right", "in the upper right corner"),
+    "bottom left": ("in the bottom left corner", "in the bottom left", "in the lower left corner"),
+    "bottom right": ("in the bottom right corner", "in the bottom right", "in the lower right corner"),
+    "middle": ("in the middle", "in the centre", "in the center"),
+}
+COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "black", "brown", "white", "golden", "gold")
 
-    `colour` is the word for its main colour or None, `painted` says that this is not the thing's own colour (then the word
-    is always said), `ground` is the background's name, None for white.
-    """
-    words = rng.choice(thing.others) if thing.others and rng.random() < 0.3 and not painted else thing.name
-    own = colour and words.split()[0] not in ("red", "orange", "yellow", "green", "blue", "purple", "pink", "black", "brown", "white", "golden", "gold")
-    if painted or (own and rng.random() < 0.3):
-        words = f"{colour} {words}"
-    opening = rng.random()
-    words = f"{rng.choice(OPENINGS)} {words}" if opening < 0.12 else article(words, rng)
-    parts = []
+
+def plural(name):
+    """The English plural of a name: "butterfly" to "butterflies"."""
+    *before, last = name.split()
+    if name in UNCHANGED:
+        return name
+    if last in IRREGULAR:
+        last = IRREGULAR[last]
+    elif last.endswith(("s", "x", "sh", "ch", "ato")):
+        last += "es"
+    elif last.endswith("y") and last[-2] not in "aeiou":
+        last = last[:-1] + "ies"
+    else:
+        last += "s"
+    return " ".join([*before, last])
+
+
+def noun(things, fact, rng, others=0.3):
+    """The words for one thing, without an article. A colour that is not its own is always said."""
+    thing = things[fact["thing"]]
+    words = rng.choice(thing.others) if thing.others and rng.random() < others and not fact["painted"] else thing.name
+    own = fact["colour"] and words.split()[0] not in COLOURS
+    return f"{fact['colour']} {words}" if fact["painted"] or (own and rng.random() < 0.3) else words
+
+
+def subject(things, fact, rng):
+    """What is in the picture, as the beginning of a prompt would say it."""
+    if fact["kind"] == "pair":
+        first, second = (article(noun(things, part, rng, 0.1), rng) for part in fact["pair"])
+        ways = ("{0} next to {1}", "{0} and {1}", "{0} beside {1}", "{0} and {1} side by side", "{0} to the left of {1}",
+                "{1} to the right of {0}", "{0} on the left and {1} on the right", "{0} with {1}")
+        if fact["layout"] == "above":
+            ways = ("{0} above {1}", "{0} over {1}", "{1} below {0}", "{1} under {0}", "{0} on top of {1}", "{0} and {1}")
+        return rng.choice(ways).format(first, second)
+    if fact["kind"] == "count":
+        words = noun(things, fact, rng, 0)
+        return f"{rng.choice(NUMBERS[fact['count']])} {plural(words) if rng.random() < 0.93 else words}"
+    words = noun(things, fact, rng)
+    if fact["kind"] == "place":
+        small = rng.random() < (0.9 if fact["where"] == "middle" else 0.4)
+        words = f"{rng.choice(('small', 'small', 'tiny', 'little'))} {words}" if small else words
+        return f"{article(words, rng)} {rng.choice(WHERE[fact['where']])}"
+    return f"{rng.choice(OPENINGS)} {words}" if rng.random() < 0.12 else article(words, rng)
+
+
+def caption(things, fact, rng):
+    """One caption of a picture; `fact` is described in scenes.py, `things` are the lines of names.txt."""
+    words, parts, ground = subject(things, fact, rng), [], fact["ground"]
     if ground:
         if rng.random() < 0.7:
             words += f" {rng.choice(('on a', 'on a', 'with a', 'in front of a'))} {ground} background"
@@ -61,8 +113,8 @@ def caption(thing, colour, painted, ground, rng):
             parts.append(f"{ground} background")
     elif rng.random() < 0.12:
         parts.append(rng.choice(("white background", "simple background", "on a white background", "plain background")))
-    if rng.random() < 0.45:
-        parts.append(rng.choice(STYLES))
+    if fact["style"] != "flat" or rng.random() < 0.4:
+        parts.append(rng.choice(STYLES[fact["style"]]))
     while rng.random() < 0.22:
         parts.append(rng.choice(QUALITY))
     rng.shuffle(parts)

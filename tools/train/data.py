@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 SIDE = 512
+CELL = 32  # pixels to the side of a latent cell
 
 # The colour words of the captions, each with the RGB that a recoloured thing's main colour becomes.
 PAINTS = {

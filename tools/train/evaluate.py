@@ -1,10 +1,12 @@
 """Measures an exported model on 200 prompts worded as no caption of the training is, and draws the contact sheet.
 
 * PSNR: the autoencoder on icons it has never seen, 512x512 on white.
-* Naming: the nearest neighbours of a generated picture among renderings of every name (mirrored, two sizes,
-  recoloured), in a space of blurred colour and edges at 32x32; right when the name asked for is among the five nearest
+* Naming: the nearest neighbours of a generated picture among renderings of every name (mirrored, two sizes, recoloured,
+  in 3D), in a space of blurred colour and edges at 32x32; right when the name asked for is among the five nearest
   names. The same measure on real icons, moved and shrunk and passed through the autoencoder, is printed as its ceiling.
 * Colour: the commonest colour word over the picture's foreground is the word asked for.
+* With --lora: the same on pictures of four LCM steps without guidance, and how near they are to those of 20 steps.
+* Sizes and scenes, unless --count is given: evaluate_scenes.py.
 """
 import argparse
 import json
@@ -16,6 +18,8 @@ import torch
 from PIL import Image
 
 import data
+import evaluate_scenes
+from judge import features, nearest_names, picture_colour, references
 from sample import Model, sheet
 from vae import Batches, psnr
 
@@ -24,7 +28,6 @@ SUFFIXES = (
     " as a 3d emoji", " on a plain white background, best quality", ", simple drawing, sharp", ", rendered in 3d, best quality, detailed",
 )
 NEGATIVE = "lowres, bad anatomy, worst quality, blurry, watermark"
-GRID = 32
 
 
 def prompts_of(things, rng):
@@ -44,59 +47,24 @@ def prompts_of(things, rng):
     return listed
 
 
-def features(pictures):
-    """Blurred colour and edge strength at GRID x GRID, each part of unit length: (n, h, w, 3) uint8 to (n, d) float32."""
-    rows = []
-    for picture in pictures:
-        image = Image.fromarray(np.ascontiguousarray(picture)).resize((GRID, GRID), Image.Resampling.BOX)
-        values = np.asarray(image, np.float32) / 127.5 - 1
-        border = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
-        values = values - np.median(border, 0)  # the background's colour does not count
-        grey = values.mean(-1)
-        edges = np.abs(np.diff(grey, axis=0, prepend=0)) + np.abs(np.diff(grey, axis=1, prepend=0))
-        parts = [values.ravel(), 1.5 * np.abs(values).max(-1).ravel(), edges.ravel()]
-        rows.append(np.concatenate([part / (np.linalg.norm(part) + 1e-3) for part in parts]))
-    return np.stack(rows)
+def judge(listed, pictures, known, owners):
+    """Shares of the right names and colours, and what was wrong."""
+    ranked = nearest_names(pictures, known, owners)
+    asked = [(item["colour"], picture_colour(picture)) for item, picture in zip(listed, pictures) if item["colour"]]
+    return {
+        "top1": float(np.mean([item["thing"] == names[0] for item, names in zip(listed, ranked)])),
+        "top5": float(np.mean([item["thing"] in names for item, names in zip(listed, ranked)])),
+        "colour": float(np.mean([want == got for want, got in asked])),
+        "missed": [item["prompt"] for item, names in zip(listed, ranked) if item["thing"] not in names],
+        "miscoloured": [f"{want} drawn {got}" for want, got in asked if want != got],
+    }
 
 
-def references(things, pixels, rows):
-    """Features of the renderings of every name, and the thing of each."""
-    found, owners = [], []
-    for number, thing in enumerate(things):
-        rgba = pixels[rows[thing.icon, "flat"]]
-        shapes = [rgba, data.place(rgba, 0.85)]
-        if thing.paint:
-            shapes += [data.repaint(rgba[::4, ::4], target) for target in data.PAINTS.values()]
-        for shape in shapes:
-            flat = data.over(shape)
-            found += [flat, flat[:, ::-1]]
-            owners += [number] * 2
-    return features(found), np.array(owners)
-
-
-def nearest_names(pictures, known, owners, count=5):
-    """The `count` nearest different things of every picture, best first."""
-    likeness = features(pictures) @ known.T
-    ranked = []
-    for row in likeness:
-        order = owners[np.argsort(-row)]
-        _, first = np.unique(order, return_index=True)
-        ranked.append(order[np.sort(first)[:count]])
-    return ranked
-
-
-def picture_colour(picture):
-    """The commonest colour word over the pixels that differ from the border, white and grey left out where others exist."""
-    small = np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize((64, 64), Image.Resampling.BOX), np.float32)
-    border = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
-    front = small[np.abs(small - np.median(border, 0)).max(-1) > 40] / 255
-    counts = {}
-    for hue, saturation, value in zip(*data._hsv(front)):
-        word = data.colour_word(hue, saturation, value)
-        counts[word] = counts.get(word, 0) + 1
-    coloured = {word: n for word, n in counts.items() if word not in ("white", "grey")}
-    counts = coloured if sum(coloured.values()) > 0.15 * max(1, len(front)) else counts
-    return max(counts, key=counts.get) if counts else "white"
+def likeness(pictures, others):
+    """Mean cosine of the features of pictures and their counterparts, and of pictures and the next one's counterpart."""
+    first, second = features(pictures), features(others)
+    first, second = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (first, second))
+    return [float((first * shifted).sum(1).mean()) for shifted in (second, np.roll(second, 1, 0))]
 
 
 def main():
@@ -105,6 +73,8 @@ def main():
     parser.add_argument("--data", required=True)
     parser.add_argument("--sheet", required=True, help="JPEG to write")
     parser.add_argument("--report", help="JSON to write")
+    parser.add_argument("--scenes-sheet", help="JPEG of sizes and scenes to write")
+    parser.add_argument("--lora", help="the LoRA for four LCM steps")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--scale", type=float, default=5.0)
     parser.add_argument("--count", type=int, default=200, help="take only so many prompts, evenly, for a quick look")
@@ -140,16 +110,22 @@ def main():
         print(f"drawn {first + len(part)} of {len(listed)}", flush=True)
     drawn = np.concatenate(drawn)
 
-    for label, pictures in (("ceiling", real), ("drawn", drawn)):
-        ranked = nearest_names(pictures, known, owners)
-        top1 = np.mean([item["thing"] == names[0] for item, names in zip(listed, ranked)])
-        top5 = np.mean([item["thing"] in names for item, names in zip(listed, ranked)])
-        asked = [(item["colour"], picture_colour(picture)) for item, picture in zip(listed, pictures) if item["colour"]]
-        right = np.mean([want == got for want, got in asked])
-        report[label] = {"top1": float(top1), "top5": float(top5), "colour": float(right)}
-        print(f"{label}: top-1 {100 * top1:.0f} %, top-5 {100 * top5:.0f} %, colour {100 * right:.0f} % of {len(asked)}", flush=True)
-        report[label]["missed"] = [item["prompt"] for item, names in zip(listed, ranked) if item["thing"] not in names]
-        report[label]["miscoloured"] = [f"{want} drawn {got}" for want, got in asked if want != got]
+    judged = {"ceiling": real, "drawn": drawn}
+    if args.lora:
+        fast = Model(args.model, lora=args.lora)
+        parts = [listed[first:first + 20] for first in range(0, len(listed), 20)]
+        judged["lcm"] = np.concatenate([
+            fast.draw_fast([item["prompt"] for item in part], seed=1000 + 20 * number) for number, part in enumerate(parts)
+        ])
+    for label, pictures in judged.items():
+        report[label] = judge(listed, pictures, known, owners)
+        print(f"{label}: top-1 {100 * report[label]['top1']:.0f} %, top-5 {100 * report[label]['top5']:.1f} %, colour {100 * report[label]['colour']:.0f} %", flush=True)
+    if args.lora:
+        report["lcm"]["likeness"] = likeness(judged["lcm"], drawn)
+        same, other = report["lcm"]["likeness"]
+        print(f"lcm: likeness to the {args.steps}-step picture of the prompt {same:.2f}, of another prompt {other:.2f}", flush=True)
+    if args.count == 200:
+        report["scenes"] = evaluate_scenes.measure(model, things, known, owners, args)
     take = np.linspace(0, len(listed) - 1, min(64, len(listed))).round().astype(int)
     sheet(drawn[take], [listed[i]["prompt"] for i in take]).save(args.sheet, quality=85, optimize=True)
     if args.report:

@@ -1,5 +1,5 @@
-// Draws the icons that the model learns from: Fluent Emoji (MIT, Microsoft), flat style, as 512x512 PNG with alpha, and
-// lists them with the matching 3D pictures. Usage, in the data folder: node render.mjs [first]
+// Draws the icons that the model learns from: Fluent Emoji (MIT, Microsoft), flat style, as 512x512 PNG with alpha, those of
+// names.txt also at 1024x1024, and lists them with the matching 3D pictures and the words for them. Usage, in the data folder: node render.mjs [first]
 // The renderer may abort the process on a malformed icon, so a child draws and the parent goes on after the one that failed.
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -14,23 +14,34 @@ const ids = Object.keys(icons.icons)
   .filter((id) => !skinTone.test(id))
   .sort();
 const progressFile = 'rendered.txt';
+const known = new Set(
+  fs
+    .readFileSync(new URL('names.txt', import.meta.url), 'utf8')
+    .split('\n')
+    .map((line) => line.split('|')[0]?.trim()),
+);
 
 /** Draws ids[first...]; the index of the icon in hand is on disk before it is drawn. */
 function draw(first) {
   const { Resvg } = require('@resvg/resvg-js');
-  fs.mkdirSync('flat', { recursive: true });
+  for (const folder of ['flat', 'large']) fs.mkdirSync(folder, { recursive: true });
   for (let i = first; i < ids.length; i++) {
     const id = ids[i];
-    if (id === undefined || fs.existsSync(`flat/${id}.png`)) continue;
+    if (id === undefined) continue;
+    const files = [{ path: `flat/${id}.png`, side: 512 }];
+    if (known.has(id)) files.push({ path: `large/${id}.png`, side: 1024 });
+    const missing = files.filter((file) => !fs.existsSync(file.path));
+    if (missing.length === 0) continue;
     fs.writeFileSync(progressFile, String(i));
     const icon = icons.icons[id];
     const width = icon.width ?? icons.width ?? 16;
     const height = icon.height ?? icons.height ?? 16;
     const svg = `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 ${width} ${height}" width="512" height="512">${icon.body}</svg>`;
-    fs.writeFileSync(
-      `flat/${id}.png`,
-      new Resvg(svg, { fitTo: { mode: 'width', value: 512 } }).render().asPng(),
-    );
+    for (const { path: file, side } of missing)
+      fs.writeFileSync(
+        file,
+        new Resvg(svg, { fitTo: { mode: 'width', value: side } }).render().asPng(),
+      );
   }
   fs.writeFileSync(progressFile, 'done');
 }
@@ -42,12 +53,12 @@ function solidPictures() {
     'assets',
   );
   const files = new Set(fs.readdirSync(folder));
-  const known = new Set(ids);
+  const drawn = new Set(ids);
   const found = {};
   for (const [emoji, [slug]] of Object.entries(require('emojilib/dist/emoji-en-US.json'))) {
     const name = slug.replaceAll('_', '-').toLowerCase();
     const id = [name, name.replace(/-face$/, ''), `${name}-face`].find((candidate) =>
-      known.has(candidate),
+      drawn.has(candidate),
     );
     const points = [...emoji].map((character) =>
       character.codePointAt(0).toString(16).padStart(4, '0'),
@@ -79,6 +90,9 @@ if (process.argv[2] !== undefined) {
     .filter((id) => fs.existsSync(`flat/${id}.png`))
     .map((id) => ({ id, flat: `flat/${id}.png`, solid: solid[id] ?? null }));
   fs.writeFileSync('icons.json', JSON.stringify(list, null, 1));
+  // Names and keywords of all emoji, for the tokenizer.
+  const words = Object.values(require('emojilib/dist/emoji-en-US.json'));
+  fs.writeFileSync('words.json', JSON.stringify(words.map(([name, ...others]) => [name, others])));
   console.log(
     `${list.length} icons, ${list.filter((icon) => icon.solid).length} of them also in 3D`,
   );

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, EulerDiscreteScheduler, UNet2DConditionModel
 from PIL import Image, ImageDraw, ImageFont
+from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
 CONTEXT = 77
@@ -13,21 +14,34 @@ PROMPTS = (
     "a red apple, 3d", "pizza", "a cat, masterpiece, best quality", "sun", "a rocket, flat icon", "a blue butterfly", "guitar", "snowman",
     "a cup of coffee", "a green dragon", "strawberry", "house", "crying face", "trophy", "a tree on a blue background", "octopus",
     "a purple car", "a yellow star", "heart", "penguin, 3d", "a photo of a dog", "rose", "robot", "a pink balloon",
-    "hamburger", "a red umbrella", "fire", "moon", "crown, 3d", "panda", "castle", "a woman",
+    "hamburger", "a red umbrella", "two cats", "three blue stars on a black background", "a cat next to a dog", "an apple above a pear",
+    "a small house in the middle", "a woman",
 )
 
 
 class Model:
     """The four parts of an exported folder, ready to draw."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, lora=None):
         self.text = CLIPTextModel.from_pretrained(os.path.join(folder, "text_encoder"), torch_dtype=torch.float32).eval()
         self.unet = UNet2DConditionModel.from_pretrained(os.path.join(folder, "unet"), torch_dtype=torch.float32).eval()
         self.vae = AutoencoderKL.from_pretrained(os.path.join(folder, "vae"), torch_dtype=torch.float32).eval()
         self.tokenizer = CLIPTokenizer.from_pretrained(os.path.join(folder, "tokenizer"))
         self.scheduler = EulerDiscreteScheduler.from_pretrained(os.path.join(folder, "scheduler"))
+        if lora:
+            self.merge(lora)
         for part in (self.unet, self.vae):
             part.to(memory_format=torch.channels_last)
+
+    def merge(self, path):
+        """Adds a LoRA with kohya's names to the UNet's weights at strength 1."""
+        tensors = load_file(path)
+        for module, layer in self.unet.named_modules():
+            name = "lora_unet_" + module.replace(".", "_")
+            if f"{name}.alpha" in tensors:
+                up, down = tensors[f"{name}.lora_up.weight"].float(), tensors[f"{name}.lora_down.weight"].float()
+                change = up.flatten(1) @ down.flatten(1) * (tensors[f"{name}.alpha"].float() / down.shape[0])
+                layer.weight.data += change.reshape(layer.weight.shape)
 
     def encode(self, prompts):
         """Context (n, 77, width) of the prompts."""
@@ -37,16 +51,39 @@ class Model:
     @torch.no_grad()
     def draw(self, prompts, *, negative="", steps=20, scale=5.0, seed=1, width=512, height=512):
         """uint8 pictures (n, height, width, 3); the n-th uses seed + n."""
-        factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
-        shape = (self.unet.config.in_channels, height // factor, width // factor)
+        latents = self.noise(len(prompts), seed, width, height) * self.scheduler.init_noise_sigma
         context = torch.cat([self.encode([negative] * len(prompts)), self.encode(prompts)])
         self.scheduler.set_timesteps(steps)
-        noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seed + n)) for n in range(len(prompts))]
-        latents = torch.stack(noise) * self.scheduler.init_noise_sigma
         for time in self.scheduler.timesteps:
             doubled = self.scheduler.scale_model_input(torch.cat([latents, latents]), time)
             without, having = self.unet(doubled, time, context).sample.chunk(2)
             latents = self.scheduler.step(without + scale * (having - without), time, latents).prev_sample
+        return self.decode(latents)
+
+    @torch.no_grad()
+    def draw_fast(self, prompts, *, steps=4, seed=1, width=512, height=512):
+        """The same in a few steps of consistency sampling (arXiv:2310.04378, algorithm 3), for a model with the LCM LoRA."""
+        context = self.encode(prompts)
+        latents = self.noise(len(prompts), seed, width, height)
+        again = torch.Generator().manual_seed(seed)
+        times = torch.linspace(49, 0, steps).round().long() * 20 + 19
+        for step, time in enumerate(times):
+            a = self.scheduler.alphas_cumprod[time].float()
+            v = self.unet(latents, time, context).sample
+            latents = a.sqrt() * latents - (1 - a).sqrt() * v
+            if step < steps - 1:
+                a = self.scheduler.alphas_cumprod[times[step + 1]].float()
+                latents = a.sqrt() * latents + (1 - a).sqrt() * torch.randn(latents.shape, generator=again)
+        return self.decode(latents)
+
+    def noise(self, count, seed, width, height):
+        """Standard noise (count, channels, height / factor, width / factor), one seed for each picture."""
+        factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        shape = (self.unet.config.in_channels, height // factor, width // factor)
+        return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed + n)) for n in range(count)])
+
+    def decode(self, latents):
+        """uint8 pictures (n, height, width, 3)."""
         decoded = [self.vae.decode(part).sample for part in latents.split(4)]
         pictures = (torch.cat(decoded).clamp(-1, 1) + 1) * 127.5
         return pictures.round().byte().permute(0, 2, 3, 1).numpy()
@@ -59,7 +96,9 @@ def sheet(pictures, labels, columns=8, side=144):
     pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(11)
     for n, (picture, label) in enumerate(zip(pictures, labels)):
         x, y = n % columns * (side + 8) + 4, n // columns * (side + 36) + 4
-        canvas.paste(Image.fromarray(np.ascontiguousarray(picture)).resize((side, side), Image.Resampling.LANCZOS), (x, y))
+        small = Image.fromarray(np.ascontiguousarray(picture))
+        small.thumbnail((side, side), Image.Resampling.LANCZOS)
+        canvas.paste(small, (x + (side - small.width) // 2, y + (side - small.height) // 2))
         words, lines = label.split(), [""]
         for word in words:
             if pen.textlength(f"{lines[-1]} {word}", font) > side:
@@ -75,6 +114,7 @@ def main():
     parser.add_argument("--image", default="sheet.png")
     parser.add_argument("--prompt", action="append", help="may be given several times; a fixed list without it")
     parser.add_argument("--negative", default="")
+    parser.add_argument("--lora", help="the LCM LoRA: four steps without guidance")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--scale", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=1)
@@ -84,9 +124,11 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     prompts = args.prompt or PROMPTS
-    pictures = Model(args.model).draw(
-        prompts, negative=args.negative, steps=args.steps, scale=args.scale, seed=args.seed, width=args.width, height=args.height,
-    )
+    model, size = Model(args.model, lora=args.lora), {"seed": args.seed, "width": args.width, "height": args.height}
+    if args.lora:
+        pictures = model.draw_fast(prompts, **size)
+    else:
+        pictures = model.draw(prompts, negative=args.negative, steps=args.steps, scale=args.scale, **size)
     sheet(pictures, prompts).save(args.image)
 
 

@@ -1,7 +1,8 @@
 """Trains the UNet and the text encoder together on the latents: v-prediction over Stable Diffusion's noise schedule.
 
-One process, one device; on a CPU use one thread. The optimiser's rate falls to zero at the end of the time given. A
-checkpoint is written every few minutes, and a run that is started again goes on from it.
+One process, one device. First single things at 512x512 (--kinds), then, with --start, everything that latents.py has made:
+scenes and all sizes. The optimiser's rate falls to zero at the end of the time given. A checkpoint is written every few
+minutes, and a run that is started again goes on from it.
 """
 import argparse
 import copy
@@ -22,7 +23,13 @@ from muon import Muon
 
 CONTEXT = 77
 WIDTH = 192  # of the text encoder and of the UNet's context
-GROUPS = {"plain": 0.66, "moved": 0.04, "painted": 0.22, "ground": 0.08}  # shares of the kinds of picture
+# Shares of the kinds of picture within a size, and of the sizes (width, height) in the steps.
+KINDS = {"plain": 0.29, "painted": 0.16, "ground": 0.08, "solid": 0.05, "mixed": 0.5, "pair": 0.22, "count": 0.13, "place": 0.07}
+SIZES = {
+    (512, 512): 0.63, (256, 256): 0.06, (768, 768): 0.06, (1024, 1024): 0.06, (768, 512): 0.08, (512, 768): 0.05, (1024, 512): 0.02,
+    (512, 384): 0.02, (384, 512): 0.02, (640, 640): 0.02,
+}
+CELLS = 256  # latent cells of a picture of 512x512; a step of larger pictures has fewer of them
 EMPTY = 0.11  # share of captions that ask for nothing, for classifier-free guidance
 
 
@@ -49,43 +56,40 @@ def alphas_cumulative():
 
 
 class Batches:
-    """Latents with fresh captions; now and then a batch of another size, so that the model draws at those sizes too."""
+    """Latents with fresh captions; all pictures of a step have one size."""
 
-    def __init__(self, folder, tokenizer, seed):
-        saved = np.load(os.path.join(folder, "latents.npz"))
-        self.latents, self.small, self.white = saved["latents"], saved["small"], saved["white"]
-        self.facts = json.loads(str(saved["facts"]))
+    def __init__(self, folder, tokenizer, kinds, seed):
+        self.folder = os.path.join(folder, "latents")
+        self.tokenizer, self.kinds, self.rng = tokenizer, kinds, random.Random(seed)
         self.things = data.read_names()
-        self.tokenizer, self.rng = tokenizer, random.Random(seed)
-        self.groups = {name: [i for i, fact in enumerate(self.facts) if fact["group"] == name] for name in GROUPS}
-        self.first = {fact["thing"]: row for row, fact in enumerate(self.facts) if fact["group"] == "plain"}
-        self.own = {fact["thing"]: fact["colour"] for fact in self.facts if fact["group"] == "plain"}
+        self.files, self.sizes = set(), {}
+        self.take_up()
+
+    def take_up(self):
+        """Loads the files of latents.py that have come since the last call."""
+        for name in sorted(set(os.listdir(self.folder)) - self.files):
+            if name.endswith(".npz") and not name.endswith(".tmp.npz"):
+                self.files.add(name)
+                _, kind, size = name[:-4].split("-")
+                if kind in self.kinds:
+                    saved = np.load(os.path.join(self.folder, name))
+                    pool = self.sizes.setdefault(tuple(map(int, size.split("x"))), {}).setdefault(kind, ([], []))
+                    pool[0].extend(saved["latents"])
+                    pool[1].extend(json.loads(str(saved["facts"])))
 
     def draw(self, count):
-        """Latents (count, 16, h, w) as float32 and their captions."""
-        rng, kind = self.rng, self.rng.random()
-        if kind < 0.93:
-            names = rng.choices(list(GROUPS), list(GROUPS.values()), k=count)
-            chosen = [rng.choice(self.groups[name]) for name in names]
-            picked = self.latents[chosen]
-            facts = [self.facts[i] for i in chosen]
-        else:
-            chosen = rng.choices(range(len(self.things)), k=count if kind < 0.965 else count // 2)
-            facts = [{"thing": i, "colour": self.own[i], "painted": False, "ground": None} for i in chosen]
-            picked = self.small[chosen] if kind < 0.965 else self.on_canvas(chosen, rng.randrange(3))
-        texts = [
-            captions.empty(rng) if rng.random() < EMPTY
-            else captions.caption(self.things[f["thing"]], f["colour"], f["painted"], f["ground"], rng)
-            for f in facts
-        ]
-        return torch.from_numpy(picked).float(), texts
-
-    def on_canvas(self, chosen, shape):
-        """Flat icons in the middle of a white canvas of 768x768 (shape 0), 768x512 or 512x768."""
-        first = [self.first[thing] for thing in chosen]
-        picked = np.repeat(self.white[None], len(chosen), 0)
-        picked[:, :, 4:20, 4:20] = self.latents[first]
-        return picked if shape == 0 else picked[:, :, 4:20, :] if shape == 1 else picked[:, :, :, 4:20]
+        """Latents (n, 16, h, w) as float32 and their captions; n is `count` at 512x512 and such that n h w is much the same."""
+        rng = self.rng
+        size = rng.choices(list(self.sizes), [SIZES[size] for size in self.sizes])[0]
+        kinds = self.sizes[size]
+        count = min(2 * count, max(2, count * CELLS * data.CELL ** 2 // (size[0] * size[1])))
+        picked, texts = [], []
+        for kind in rng.choices(list(kinds), [KINDS[kind] for kind in kinds], k=count):
+            latents, facts = kinds[kind]
+            chosen = rng.randrange(len(facts))
+            picked.append(latents[chosen])
+            texts.append(captions.empty(rng) if rng.random() < EMPTY else captions.caption(self.things, facts[chosen], rng))
+        return torch.from_numpy(np.stack(picked)).float(), texts
 
     def tokens(self, texts, length):
         """Token ids (n, length), cut or padded with the end token."""
@@ -94,13 +98,15 @@ class Batches:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", required=True, help="folder of latents.npz; the checkpoint unet.pt goes there")
+    parser.add_argument("--out", required=True, help="folder of latents/; the checkpoint goes there")
     parser.add_argument("--tokenizer", required=True)
     parser.add_argument("--minutes", type=float, required=True, help="whole time of the run, earlier starts included")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=0.006)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--checkpoint", default="unet.pt")
+    parser.add_argument("--start", help="checkpoint in the same folder whose averaged weights a new run begins with")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="the kinds of picture to learn from")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -121,7 +127,11 @@ def main():
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         step, spent = state["step"], state["spent"]
-    batches = Batches(args.out, CLIPTokenizer.from_pretrained(args.tokenizer), step)
+    elif args.start:
+        state = torch.load(os.path.join(args.out, args.start), map_location=args.device)
+        for copied in (model, average):
+            copied.load_state_dict(state["average"])
+    batches = Batches(args.out, CLIPTokenizer.from_pretrained(args.tokenizer), args.kinds.split(","), step)
     signal = alphas_cumulative().to(args.device)
     start, saved, losses = time.time() - spent, time.time(), []
 
@@ -162,6 +172,7 @@ def main():
         if time.time() - saved > 180:
             saved = time.time()
             save()
+            batches.take_up()
     save()
 
 

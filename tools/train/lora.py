@@ -1,0 +1,47 @@
+"""Low-rank changes (LoRA, arXiv:2106.09685) of a UNet's convolutions and linear layers, and the file that holds them."""
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+
+
+class Changed(torch.nn.Module):
+    """A frozen layer plus up(down(x)); `down` has the layer's own kernel, `up` is 1x1. Begins as the layer itself."""
+
+    def __init__(self, layer, rank):
+        super().__init__()
+        self.layer = layer
+        weight = layer.weight
+        self.down = torch.nn.Parameter(torch.empty(rank, *weight.shape[1:]).normal_(std=weight[0].numel() ** -0.5))
+        self.up = torch.nn.Parameter(torch.zeros(weight.shape[0], rank, *[1] * (weight.ndim - 2)))
+
+    def forward(self, x):
+        if isinstance(self.layer, torch.nn.Conv2d):
+            inner = F.conv2d(x, self.down, None, self.layer.stride, self.layer.padding)
+            return self.layer(x) + F.conv2d(inner, self.up)
+        return self.layer(x) + F.linear(F.linear(x, self.down), self.up)
+
+
+def add_lora(unet, rank):
+    """Freezes the UNet and puts a change beside every layer of its resnets and transformers; returns them by path."""
+    unet.requires_grad_(False)
+    found = [
+        (path, layer) for path, layer in unet.named_modules()
+        if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear)) and (".resnets." in path or ".attentions." in path)
+    ]
+    changes = {}
+    for path, layer in found:
+        parent, _, name = path.rpartition(".")
+        changes[path] = Changed(layer, min(rank, *layer.weight.shape[:2]))
+        setattr(unet.get_submodule(parent), name, changes[path])
+    return changes
+
+
+def save_lora(changes, path, metadata):
+    """Writes fp16 safetensors under kohya's names, alpha equal to the rank, so that strength 1 is the change as trained."""
+    tensors = {}
+    for module, change in changes.items():
+        name = "lora_unet_" + module.replace(".", "_")
+        tensors[f"{name}.lora_down.weight"] = change.down.detach().half().contiguous().clone()
+        tensors[f"{name}.lora_up.weight"] = change.up.detach().half().contiguous().clone()
+        tensors[f"{name}.alpha"] = torch.tensor(float(change.down.shape[0])).half()
+    save_file(tensors, path, metadata)

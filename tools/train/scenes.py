@@ -1,0 +1,174 @@
+"""Pictures for the text-to-image model, composed from icons, each with the facts that its caption is made of.
+
+Sizes are multiples of 32 pixels and so are the places of the icons in a scene: the autoencoder turns 32 pixels into one
+latent cell, and an icon that always falls on whole cells looks the same to the model wherever it is.
+
+A fact is one of
+  {"kind": "one", "thing", "colour", "painted", "ground", "style"}             a thing as large as the short side allows
+  {"kind": "place", ..., "where"}                                            a small thing at a place named in PLACES
+  {"kind": "count", ..., "count"}                                            the same thing 2 to 4 times
+  {"kind": "pair", "pair": [two of {"thing", "colour", "painted"}], "layout", "ground", "style"}     layout: beside, above
+"""
+import os
+import random
+
+import numpy as np
+from PIL import Image
+
+import data
+from data import CELL
+
+# Where the middle of a small thing is, as shares of the room that is left for it: across, down.
+PLACES = {
+    "left": (0, 0.5), "right": (1, 0.5), "top": (0.5, 0), "bottom": (0.5, 1), "top left": (0, 0), "top right": (1, 0),
+    "bottom left": (0, 1), "bottom right": (1, 1), "middle": (0.5, 0.5),
+}
+
+# What is made: kind, width, height, how many (None: every thing in every way that the kind has).
+PLAN = (
+    ("plain", 512, 512, None), ("painted", 512, 512, None), ("ground", 512, 512, None), ("solid", 512, 512, None),
+    ("mixed", 256, 256, 700), ("mixed", 768, 512, 200), ("pair", 512, 512, 600), ("count", 512, 512, 400), ("place", 512, 512, 300),
+    ("mixed", 768, 768, 250), ("mixed", 512, 768, 150), ("mixed", 1024, 1024, 150), ("pair", 768, 512, 300), ("count", 768, 512, 150),
+    ("pair", 768, 768, 100), ("mixed", 512, 384, 100), ("mixed", 384, 512, 100), ("pair", 1024, 1024, 60), ("count", 1024, 1024, 60),
+    ("pair", 1024, 512, 150), ("count", 1024, 512, 80), ("pair", 512, 768, 100), ("count", 768, 768, 80), ("place", 768, 512, 80),
+    ("count", 512, 768, 60), ("mixed", 640, 640, 100), ("place", 768, 768, 60), ("pair", 512, 512, 600), ("count", 512, 512, 300),
+)
+
+
+class Icons:
+    """Icons of the known things at the sizes that scenes need, RGBA."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.things = data.read_names()
+        self.pixels, index = data.load_icons(folder)
+        self.rows = {(entry["id"], entry["style"]): row for row, entry in enumerate(index)}
+        self.own = [data.own_colour(self.pixels[self.rows[thing.icon, "flat"]]) for thing in self.things]
+        self.kept = {}
+
+    def solid(self, number):
+        """The 3D picture, 512x512, or None."""
+        row = self.rows.get((self.things[number].icon, "solid"))
+        return None if row is None else self.pixels[row]
+
+    def flat(self, number, side, paint=None):
+        """The flat picture (side, side, 4), its main colour turned into the colour named `paint`."""
+        key = (number, side, paint)
+        if key not in self.kept:
+            if side > data.SIDE:
+                image = Image.open(os.path.join(self.folder, "large", f"{self.things[number].icon}.png")).convert("RGBA")
+            else:
+                image = Image.fromarray(self.pixels[self.rows[self.things[number].icon, "flat"]])
+            if image.size != (side, side):
+                image = image.resize((side, side), Image.Resampling.LANCZOS)
+            rgba = np.asarray(image)
+            self.kept[key] = rgba if paint is None else data.repaint(rgba, data.PAINTS[paint])
+            if len(self.kept) > 400:
+                self.kept.pop(next(iter(self.kept)))
+        return self.kept[key]
+
+    def facts(self, number, paint=None):
+        """What is said of one thing."""
+        return {"thing": number, "colour": paint or self.own[number], "painted": paint is not None}
+
+    def pick(self, rng, share=0.4):
+        """A random thing and, with the given chance where it has any, a colour that is not its own."""
+        number = rng.randrange(len(self.things))
+        if not self.things[number].paint or rng.random() >= share:
+            return number, None
+        return number, rng.choice([word for word in data.PAINTS if word != self.own[number]])
+
+
+def canvas(width, height, ground, parts):
+    """RGB picture: a plain ground named `ground` (None: white) with RGBA parts [(rgba, left, top)] laid on it in order."""
+    picture = Image.new("RGB", (width, height), data.GROUNDS[ground] if ground else (255, 255, 255))
+    for rgba, left, top in parts:
+        part = Image.fromarray(np.ascontiguousarray(rgba))
+        picture.paste(part.convert("RGB"), (left, top), part.getchannel("A"))
+    return np.asarray(picture)
+
+
+def slots(count, width, height):
+    """The side of `count` things on a canvas and their left top corners, all multiples of CELL, in reading order."""
+    if count == 3 and max(width, height) < 1.4 * min(width, height):  # a triangle
+        side = min(width, height) // 2 // CELL * CELL
+        top = (height - 2 * side) // 2 // CELL * CELL
+        left = (width - 2 * side) // 2 // CELL * CELL
+        return side, [((width - side) // 2 // CELL * CELL, top), (left, top + side), (left + side, top + side)]
+    shapes = [(columns, -(-count // columns)) for columns in range(1, count + 1) if count % columns == 0]
+    columns, rows = max(shapes, key=lambda shape: (min(width // shape[0], height // shape[1]), shape[0]))
+    side = min(width // columns, height // rows) // CELL * CELL
+    left = (width - side * columns) // 2 // CELL * CELL
+    top = (height - side * rows) // 2 // CELL * CELL
+    return side, [(left + side * column, top + side * row) for row in range(rows) for column in range(columns)]
+
+
+def one(icons, number, paint, ground, width, height):
+    """A thing as large as the short side, in the middle."""
+    side = min(width, height)
+    part = icons.flat(number, side, paint), (width - side) // 2, (height - side) // 2
+    return canvas(width, height, ground, [part]), {"kind": "one", **icons.facts(number, paint), "ground": ground, "style": "flat"}
+
+
+def every(icons, kind, rng):
+    """Every thing at 512x512 in every way of a kind: plain, painted, ground or solid."""
+    for number, thing in enumerate(icons.things):
+        if kind == "painted":
+            for word in data.PAINTS:
+                if thing.paint and word != icons.own[number]:
+                    yield one(icons, number, word, None, 512, 512)
+        elif kind == "ground":
+            for ground in rng.sample(sorted(data.GROUNDS), 3):
+                yield one(icons, number, None, ground, 512, 512)
+        else:
+            rgba = icons.flat(number, 512) if kind == "plain" else icons.solid(number)
+            fact = {"kind": "one", **icons.facts(number), "ground": None, "style": "flat" if kind == "plain" else "3d"}
+            if rgba is not None:
+                yield data.over(rgba), fact
+                yield data.over(rgba)[:, ::-1], fact
+            if kind == "plain":
+                moved = data.place(rgba, rng.uniform(0.75, 0.95), rng.randint(-32, 32), rng.randint(-32, 32))
+                yield data.over(moved), fact
+
+
+def composed(icons, kind, width, height, rng):
+    """One random picture of a kind: mixed (a single thing), count, pair or place."""
+    ground = rng.choice(sorted(data.GROUNDS)) if rng.random() < 0.25 else None
+    number, paint = icons.pick(rng)
+    if kind == "mixed":
+        return one(icons, number, paint, ground, width, height)
+    rest = {"ground": ground, "style": "flat"}
+    if kind == "place":
+        where = rng.choice(list(PLACES))
+        side = min(width, height) // 2 // CELL * CELL
+        across, down = PLACES[where]
+        left, top = (round(share * (room - side) / CELL) * CELL for share, room in ((across, width), (down, height)))
+        part = icons.flat(number, side, paint), left, top
+        return canvas(width, height, ground, [part]), {"kind": kind, "where": where, **icons.facts(number, paint), **rest}
+    if kind == "count":
+        count = rng.choice((2, 2, 3, 3, 4))
+        side, corners = slots(count, width, height)
+        parts = [(icons.flat(number, side, paint), *corner) for corner in corners]
+        return canvas(width, height, ground, parts), {"kind": kind, "count": count, **icons.facts(number, paint), **rest}
+    other = number
+    while other == number:
+        other, other_paint = icons.pick(rng)
+    layout = "beside" if width > height else "above" if height > width else rng.choice(("beside", "beside", "above"))
+    side, corners = slots(2, width, height)
+    if width == height:  # slots prefers one row
+        middle = (width - side) // 2 // CELL * CELL
+        corners = [(0, middle), (side, middle)] if layout == "beside" else [(middle, 0), (middle, side)]
+    parts = [(icons.flat(*what), *corner) for what, corner in zip(((number, side, paint), (other, side, other_paint)), corners)]
+    pair = [icons.facts(number, paint), icons.facts(other, other_paint)]
+    return canvas(width, height, ground, parts), {"kind": kind, "layout": layout, "pair": pair, **rest}
+
+
+def pictures(icons, step):
+    """Yields (RGB uint8 (height, width, 3), fact) for PLAN[step]; the same ones whenever it is asked."""
+    kind, width, height, count = PLAN[step]
+    rng = random.Random(1000 + step)
+    if count is None:
+        yield from every(icons, kind, rng)
+    else:
+        for _ in range(count):
+            yield composed(icons, kind, width, height, rng)
