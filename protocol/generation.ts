@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { controlParams, MAX_CONTROLS } from './control.ts';
 import { SAMPLER_NAMES, SCHEDULER_NAMES } from './samplers.ts';
 
 /** How weights reach the text encoder's output, by A1111's names. */
@@ -254,6 +255,8 @@ export const generationParams = z.object({
   upscale: upscaleParams.nullable().default(null),
   /** Mode `grid` alone. */
   grid: gridParams.nullable().default(null),
+  /** ControlNets at work, in the order of the request. */
+  controls: z.array(controlParams).max(MAX_CONTROLS).default([]),
   sampling: samplingOptions.prefault({}),
   /** How weights of the prompt reach the text encoder's output. */
   emphasis: z.enum(EMPHASIS_MODES).default('Original'),

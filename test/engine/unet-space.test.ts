@@ -62,6 +62,7 @@ async function setUp({
     hasRoomForSingle: () => hasRoomForSingle,
     vaeDecoder: async () => unet,
     sketch: null,
+    controls: { hint: async () => unet, residuals: async () => unet },
   };
   const batch = { pictures, channels: 1, height: 1, width: 1 };
   const request = { ...batch, contexts, guidanceScale: 7.5 };

@@ -214,7 +214,12 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
       sketch: sketchOf(height, width),
       controls: {
         hint: (net) =>
-          companionSession(net, latentShapeOf(1, height, width), { stage: 'hint' }, true),
+          companionSession(
+            net,
+            { ...latentShapeOf(1, height, width), tokens: 1 },
+            { stage: 'hint' },
+            true,
+          ),
         residuals: (net, copies, tokens, isAdded) =>
           companionSession(net, unetShape(copies, tokens), { isAdded }, true),
       },

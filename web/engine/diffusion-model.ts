@@ -1,4 +1,5 @@
 import type { ModelDescription } from '../compiler/model.ts';
+import type { Companion } from './models/companions.ts';
 import type { ConditioningPlan, ConditioningRequest, EncodeGroup } from './prompt/plan.ts';
 import type { LatentMath } from './sampling/latent-math.ts';
 
@@ -31,6 +32,26 @@ export interface LatentsRequest extends BatchChannels {
   readonly contexts: readonly TextContext[];
   /** For UNets that take the guidance scale as an input (latent consistency models). */
   readonly guidanceScale: number;
+  /** ControlNets that calls may give a share. */
+  readonly controls?: readonly BatchControl[];
+}
+
+/** A ControlNet and the picture that it keeps to. */
+export interface BatchControl {
+  readonly net: Companion;
+  /** f32 [3, height, width] in 0..1, of the batch's size in pixels. */
+  readonly picture: Float32Array;
+}
+
+/** What a ControlNet has to say in one call. */
+export interface ControlShare {
+  /** Its place among the request's. */
+  readonly control: number;
+  readonly strength: number;
+  /** Shallow residuals count less than deep ones. */
+  readonly isSoft: boolean;
+  /** Place of a text among the call's that it does not touch; null touches all. */
+  readonly exempt: number | null;
 }
 
 /** One call of the UNet for every picture of a batch under each of several texts. */
@@ -45,6 +66,8 @@ export interface UnetCall {
    * UNet's answers under the contexts, in order.
    */
   readonly mixes: readonly (readonly number[])[];
+  /** None: the UNet answers alone. */
+  readonly controls?: readonly ControlShare[];
 }
 
 /** A small picture of latents on their way. */

@@ -1,4 +1,4 @@
-import type { LatentSpace, TextContext } from './diffusion-model.ts';
+import type { ControlShare, LatentSpace, TextContext } from './diffusion-model.ts';
 import type { ConditioningRef, PassConditioning } from './prompt/plan.ts';
 import {
   type CoefficientsAt,
@@ -31,8 +31,16 @@ export interface GuidanceOptions<T> {
   readonly blend?: ((x: T) => Promise<T>) | null;
   /** Before the UNet sees them (timestep samplers) or behind it (sigma samplers). */
   readonly isBlendedBefore?: boolean;
+  /** ControlNets that are at work in the next call. */
+  readonly controlsNow?: () => readonly ActiveControl[];
   /** The sampler asks for the unconditional answer too (DDIM CFG++). */
   readonly needsUncond?: boolean;
+}
+
+/** A ControlNet that has a share in a call. */
+export interface ActiveControl extends Omit<ControlShare, 'exempt'> {
+  /** It leaves the negative prompt's answer alone, so that guidance goes towards it. */
+  readonly isCondOnly: boolean;
 }
 
 /** The texts of one call and each one's share in the guided answer; shares add up to 1. */
@@ -85,7 +93,11 @@ export function createGuidedModel<T>(options: GuidanceOptions<T>): NoisePredicto
     if (options.needsUncond && uncond !== null) {
       mixes.push([skip, ...shares.map((_, place) => (place === uncond ? output : 0))]);
     }
-    const call = { inputScale, timestep, contexts, mixes };
+    const controls = (options.controlsNow?.() ?? []).map(({ isCondOnly, ...control }) => ({
+      ...control,
+      exempt: isCondOnly ? uncond : null,
+    }));
+    const call = { inputScale, timestep, contexts, mixes, controls };
     const [guided, alone = null] = await options.space.predict(x, call);
     if (guided === undefined) throw new TypeError('the UNet gave no answer');
     const isBlendedBehind = blend && !isBlendedBefore;

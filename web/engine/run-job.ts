@@ -5,6 +5,7 @@ import type { GenerationSummary } from '../../protocol/job.ts';
 import type { GeneratedImage, GenerateOptions, GenerationProgress } from '../shared/engine.ts';
 import type { EngineAccess } from './browser-access.ts';
 import type { LoadedCheckpoint } from './checkpoint-keeper.ts';
+import type { ControlnetUse } from './control/controlnets.ts';
 import { assertFits } from './device-limits.ts';
 import { runGridJob } from './images/grid.ts';
 import { withOutpainting } from './images/outpaint.ts';
@@ -33,7 +34,10 @@ export interface JobHost {
   readonly upscalers: Upscalers;
   /** The checkpoint of the job, loaded now if need be. */
   load(
-    wanted: Pick<GenerationParams, 'checkpoint' | 'vae' | 'prompt' | 'negativePrompt' | 'hires'> &
+    wanted: Pick<
+      GenerationParams,
+      'checkpoint' | 'vae' | 'prompt' | 'negativePrompt' | 'hires' | 'controls'
+    > &
       TaesdWish,
     tell: (activity: EngineActivity) => void,
     signal: AbortSignal | undefined,
@@ -44,6 +48,7 @@ export interface JobHost {
     embeddings: readonly LoadedEmbedding[];
     /** What a TAESD does in the VAE's place. */
     standIns: VaeStandIns;
+    controlnets: readonly ControlnetUse[];
   }>;
   /** Drops a device that failed, so that the next `load` opens a fresh one. */
   renewDevice(): Promise<void>;
@@ -101,7 +106,7 @@ async function attemptJob(
   const startedAt = performance.now();
   const tell = (activity: EngineActivity) =>
     options.onProgress?.(loadProgress(activity, params.batchCount * params.batchSize));
-  const { loaded, runtime, loras, embeddings, standIns } = await host.load(
+  const { loaded, runtime, loras, embeddings, standIns, controlnets } = await host.load(
     params,
     tell,
     options.signal,
@@ -129,6 +134,7 @@ async function attemptJob(
     model,
     loras,
     embeddingHash: (name) => embeddings.find((known) => known.name === name)?.shortHash ?? '',
+    controlnets,
     vaeStandIns: standIns,
     decodeImage: host.access.decodeImage,
     findUpscaler: host.upscalers.find,

@@ -1,4 +1,5 @@
 import type { ModelDescription } from '../compiler/model.ts';
+import { type ControlSessions, createBatchControls } from './control/batch-controls.ts';
 import type {
   LatentSpace,
   LatentsRequest,
@@ -17,6 +18,8 @@ export interface BatchSessions {
   /** False when the one-row UNet would push the two-row one out of memory. */
   hasRoomForSingle(tokens: number): boolean;
   vaeDecoder(): Promise<ModelSession>;
+  /** Sessions of ControlNets; a UNet that they work with takes their residuals. */
+  readonly controls: ControlSessions;
   /** A TAESD's decoder that gives a small picture; null without one. */
   readonly sketch: (() => Promise<ModelSession>) | null;
 }
@@ -43,7 +46,11 @@ export function createLatentSpace<T>(
   { unetInputs, vaeFactor }: Pick<ModelDescription, 'unetInputs' | 'vaeFactor'>,
 ): LatentSpace<T> & { dispose(): void } {
   const { pictures } = request;
+  const hasMoreChannels = (request.inpaintChannels?.length ?? 0) > 0;
   const jobTokens = commonTokens(request.contexts);
+  const controls = request.controls?.length
+    ? createBatchControls(runtime, request, sessions.controls)
+    : null;
   const states = new Map<string, Record<string, DeviceTensor>>();
   const ids = new Map<TextContext, number>();
   let pairsOnly = false;
@@ -120,7 +127,7 @@ export function createLatentSpace<T>(
     let done = 0;
     for (const run of runsOf(call.contexts)) {
       const copies: Copies = run.contexts.length === 2 ? 2 : 1;
-      const answer = await runUnet(x, call, run, copies);
+      const answer = await runUnet(x, call, run, copies, done);
       for (const [place, [ofX = 0, ...shares]] of call.mixes.entries()) {
         // The latents' own share once, with the first run.
         const coefficients = [done === 0 ? ofX : 0, shares[done] ?? 0, shares[done + 1] ?? 0];
@@ -141,23 +148,41 @@ export function createLatentSpace<T>(
 
   async function runUnet(
     x: T,
-    { inputScale, timestep }: UnetCall,
+    { inputScale, timestep, contexts, controls: shares = [] }: UnetCall,
     run: UnetRun,
     copies: Copies,
+    firstText: number,
   ): Promise<DeviceTensor> {
-    const session = await sessions.unet(copies, run.tokens);
+    const told = conditions(run);
+    const rows = run.contexts.flatMap((_, place) =>
+      // A text that runs twice to fill a pair is the same text.
+      new Array<number>(pictures).fill(Math.min(firstText + place, contexts.length - 1)),
+    );
     const sample = await ops.prepare(x, inputScale, copies);
+    const bare =
+      controls && hasMoreChannels ? await ops.prepare(x, inputScale, copies, true) : null;
     try {
-      const rows = copies * pictures;
-      const { out_sample: answer } = await session.run({
-        sample,
-        timestep: runtime.tensor(new Float32Array(rows).fill(timestep), [rows]),
-        ...conditions(run),
+      // Before the UNet is asked for: of two sessions only the one that runs next has to be in memory.
+      const residuals = await controls?.residuals({
+        ...{ copies, tokens: run.tokens, sample: bare ?? sample, timestep },
+        ...{ conditions: told, rows, shares },
       });
-      if (!answer) throw new TypeError('the UNet has no output out_sample');
-      return answer;
+      try {
+        const session = await sessions.unet(copies, run.tokens);
+        const { out_sample: answer } = await session.run({
+          sample,
+          timestep: runtime.tensor(new Float32Array(rows.length).fill(timestep), [rows.length]),
+          ...told,
+          ...residuals?.feeds,
+        });
+        if (!answer) throw new TypeError('the UNet has no output out_sample');
+        return answer;
+      } finally {
+        residuals?.dispose();
+      }
     } finally {
       sample.dispose();
+      bare?.dispose();
     }
   }
 
@@ -210,6 +235,7 @@ export function createLatentSpace<T>(
       for (const tensors of states.values()) {
         for (const tensor of Object.values(tensors)) tensor.dispose();
       }
+      controls?.dispose();
       ops.dispose();
     },
   };

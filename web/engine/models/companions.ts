@@ -11,6 +11,7 @@ import type {
 } from '../../compiler/model.ts';
 import type { TaesdConfig } from '../../compiler/models/taesd.ts';
 import { type LoadOptions, loadCompiled } from './checkpoint-loader.ts';
+import type { StoredForm } from './compiled-size.ts';
 import type { Manifest } from './manifest.ts';
 import type { ModelStore } from './model-store.ts';
 import { sourceIdentity } from './sources.ts';
@@ -35,7 +36,7 @@ export interface Companions {
   /** A ControlNet. Rejects with `invalid-model` or `unsupported` for a file that is none. */
   controlnet(
     listing: ModelListing,
-    options: CompanionOptions & Pick<LoadOptions, 'choosePrecision'>,
+    options: CompanionOptions & { readonly form: StoredForm },
   ): Promise<Companion>;
   /** One half of a TAESD; null where the files hold the other one alone. */
   taesd(
@@ -63,9 +64,10 @@ export function createCompanions(
   async function load(
     listing: ModelListing,
     open: (files: ModelFiles, options: { signal?: AbortSignal }) => Promise<ModelParts>,
-    { description, ...options }: CompanionOptions & Pick<LoadOptions, 'choosePrecision'>,
+    form: StoredForm,
+    { description, ...options }: CompanionOptions,
   ): Promise<Manifest> {
-    const identity = `${sourceIdentity(listing)}|${options.runtimeVersion}`;
+    const identity = JSON.stringify([sourceIdentity(listing), options.runtimeVersion, form]);
     const known = kept.get(identity);
     if (known) return known.manifest;
     const models = await store();
@@ -73,6 +75,11 @@ export function createCompanions(
       ...options,
       sources,
       store: models,
+      choosePrecision: () => ({
+        ...form,
+        isReduced: false,
+        reason: 'It works beside a checkpoint.',
+      }),
       async open(files, openOptions) {
         const { components, sources: read } = await open(files, openOptions);
         // The description stands for no more than that there has to be one.
@@ -95,21 +102,16 @@ export function createCompanions(
   }
 
   return {
-    async controlnet(listing, options) {
-      const manifest = await load(listing, openControlnet, options);
+    async controlnet(listing, { form, ...options }) {
+      const manifest = await load(listing, openControlnet, form, options);
       const found = await companion(listing, manifest, 'controlnet');
       if (found) return found;
       throw new GenerationError('invalid-model', `${listing.name} holds no ControlNet.`);
     },
     async taesd(listing, half, options) {
-      const manifest = await load(listing, openTaesd, {
-        ...options,
-        // At every precision of the rest, as for VAEs.
-        choosePrecision: () => ({
-          ...{ precision: 'fp32', activations: 'float32', isReduced: false },
-          reason: 'TAESDs are used in fp32.',
-        }),
-      });
+      // At every precision of the rest, as VAEs.
+      const form = { precision: 'fp32', activations: 'float32' } as const;
+      const manifest = await load(listing, openTaesd, form, options);
       const found = await companion(listing, manifest, half);
       const { latentChannels } = (found?.component.config ?? {}) as Partial<TaesdConfig>;
       const wanted = options.description.latentChannels;

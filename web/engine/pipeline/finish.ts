@@ -1,3 +1,4 @@
+import { controlInfotext } from '../control/control-units.ts';
 import type { LatentSpace } from '../diffusion-model.ts';
 import { applyOverlay } from '../images/overlay.ts';
 import { type Pixels, toPixels } from '../images/pixels.ts';
@@ -55,6 +56,7 @@ export function infotextOf({
   const loraHashes = networkHashes(job.loras ?? []);
   const skips = [...skipped].map((reason) => skippingInfotext(skipping, reason));
   return {
+    ...controlInfotext(params.controls),
     ...(init && job.vaeStandIns?.encodes ? { 'VAE Encoder': 'TAESD' } : {}),
     ...init?.infotext,
     ...plan.hiresInfotext,

@@ -1,3 +1,4 @@
+import { activeControls } from '../control/control-units.ts';
 import { latentSize } from '../sampling/latents.ts';
 import { finishBatch } from './finish.ts';
 import { latentsRequest, passOf, previews } from './pass.ts';
@@ -10,25 +11,30 @@ import { enlargeLatents } from './second-pass.ts';
  * what the second pass starts from is answered, null where there is to be none any more.
  */
 export async function firstPass(run: Run, batch: Batch): Promise<Float32Array | null> {
-  const { job, plan, init, channels, clock, progress } = run;
+  const { job, plan, init, channels, controls, clock, progress } = run;
+  const units = controls.first.map(({ unit }) => unit);
   const { control } = job;
   const { hires } = plan;
-  return job.model.withLatents(latentsRequest(run, plan, channels), async (space) => {
-    const latents = await clock('sample', () =>
-      samplePass({
-        ...passOf(run, batch, plan, plan.sampling, run.prompts.firstPass),
-        space,
-        init: init?.values ?? null,
-        blend: blendOf(run),
-        onStep: progress.stepDone,
-        onDenoised: previews(job, plan, space),
-      }),
-    );
-    if (control.isSkipped()) return null;
-    if (hires && !control.isInterrupted()) return enlargeLatents(run, hires, space, latents);
-    await clock('decode', () => finishBatch(run, batch, space, latents, plan));
-    return null;
-  });
+  return job.model.withLatents(
+    latentsRequest(run, plan, channels, controls.first),
+    async (space) => {
+      const latents = await clock('sample', () =>
+        samplePass({
+          ...passOf(run, batch, plan, plan.sampling, run.prompts.firstPass),
+          space,
+          init: init?.values ?? null,
+          blend: blendOf(run),
+          controlsAt: (reached) => activeControls(units, reached, false),
+          onStep: progress.stepDone,
+          onDenoised: previews(job, plan, space),
+        }),
+      );
+      if (control.isSkipped()) return null;
+      if (hires && !control.isInterrupted()) return enlargeLatents(run, hires, space, latents);
+      await clock('decode', () => finishBatch(run, batch, space, latents, plan));
+      return null;
+    },
+  );
 }
 
 /** The mask over a batch: what is not redrawn is the picture's own. */

@@ -4,7 +4,7 @@ import { createProgressReporter } from '../progress.ts';
 import { infotextOf, sharedHiresTexts } from './finish.ts';
 import { firstPass } from './first-pass.ts';
 import type { PipelineJob, PipelineResult, StageSeconds } from './job.ts';
-import { channelsOf, encodeInit, encodeTexts, planPrompts } from './prepare.ts';
+import { channelsOf, encodeInit, encodeTexts, planPrompts, prepareControls } from './prepare.ts';
 import { type Batch, batchSeeds, createStageClock, type Run } from './run.ts';
 import { secondPass } from './second-pass.ts';
 
@@ -51,7 +51,9 @@ async function prepare(job: PipelineJob, plan: JobPlan, seconds: StageSeconds): 
   const channels = isInpainting
     ? await clock('encode', () => channelsOf(job, plan, init, plan))
     : null;
-  return { job, plan, prompts, contexts, init, channels, skipped: new Set(), progress, clock };
+  const controls = await clock('encode', () => prepareControls(job, plan, init));
+  const skipped: Run['skipped'] = new Set();
+  return { job, plan, prompts, contexts, init, channels, controls, skipped, progress, clock };
 }
 
 async function makeBatch(run: Run, batch: Batch): Promise<void> {

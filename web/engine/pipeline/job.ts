@@ -1,6 +1,7 @@
 import type { GenerationParams } from '../../../protocol/generation.ts';
 import type { InfotextInput } from '../../../protocol/infotext-values.ts';
 import type { GeneratedImage, GenerationProgress } from '../../shared/engine.ts';
+import type { ControlnetUse } from '../control/controlnets.ts';
 import type { DiffusionModel } from '../diffusion-model.ts';
 import type { Pixels } from '../images/pixels.ts';
 import type { DecodeImage } from '../init-latents.ts';
@@ -29,6 +30,8 @@ export interface PipelineJob {
   /** Short hash of a textual inversion by its name. */
   readonly embeddingHash?: (name: string) => string;
   readonly control: JobControl;
+  /** ControlNets of the job's units. */
+  readonly controlnets?: readonly ControlnetUse[];
   /** What stands in for the VAE, as infotexts name it. */
   readonly vaeStandIns?: VaeStandIns;
   readonly decodeImage: DecodeImage;

@@ -5,7 +5,7 @@ import type { PassConditioning } from '../prompt/plan.ts';
 import { createImageRng } from '../sampling/rng/image-rng.ts';
 import type { SamplingPlan } from '../sampling/sampling-plan.ts';
 import type { PipelineJob } from './job.ts';
-import { type Batch, type Run, shapeOf } from './run.ts';
+import { type Batch, type PassControl, type Run, shapeOf } from './run.ts';
 import type { SamplePass } from './sample-pass.ts';
 
 /** What a pass at this size needs of the model. */
@@ -13,6 +13,7 @@ export function latentsRequest(
   run: Run,
   size: PixelSize,
   inpaint: Float32Array | null,
+  controls: readonly PassControl[],
 ): LatentsRequest {
   const [channels, height, width] = shapeOf(run.job, size);
   return {
@@ -20,6 +21,7 @@ export function latentsRequest(
     contexts: run.contexts.flat(),
     guidanceScale: run.job.params.guidanceScale,
     inpaintChannels: inpaint,
+    controls,
   };
 }
 

@@ -1,4 +1,5 @@
 import type { GenerationParams } from '../../../protocol/generation.ts';
+import { fitControlMap, makeControlMap, type RedrawnPart } from '../control/control-picture.ts';
 import type { TextContext } from '../diffusion-model.ts';
 import { encodeInitImages, type InitLatents } from '../init-latents.ts';
 import { inpaintChannels } from '../inpaint-channels.ts';
@@ -7,7 +8,7 @@ import type { ConditioningPlan } from '../prompt/plan.ts';
 import { latentSize } from '../sampling/latents.ts';
 import { createImageRng, type LatentShape } from '../sampling/rng/image-rng.ts';
 import type { PipelineJob } from './job.ts';
-import { batchSeeds, shapeOf } from './run.ts';
+import { batchSeeds, type PassControl, type RunControls, shapeOf } from './run.ts';
 
 /** Which texts guide which step of which pass. */
 export function planPrompts({ params, model }: PipelineJob): ConditioningPlan {
@@ -83,6 +84,40 @@ function noiseOf(
   };
   const source = params.randnSource;
   return createImageRng({ shape, seeds, source, etaNoiseSeedDelta: 0, ...plain }).first();
+}
+
+/** The control pictures of both passes: each preprocessed once, then fitted to the pass. */
+export async function prepareControls(
+  { params, controlnets = [], decodeImage, control }: PipelineJob,
+  plan: JobPlan,
+  init: InitLatents | null,
+): Promise<RunControls> {
+  const first: PassControl[] = [];
+  const second: PassControl[] = [];
+  const { width, height, hires } = plan;
+  const part = redrawnPart(init);
+  for (const { unit, net } of controlnets) {
+    control.signal?.throwIfAborted();
+    const size = { width, height };
+    const map = await makeControlMap(unit, { params, size, decodeImage, part });
+    if (unit.passes !== 'second' || !hires) {
+      first.push({ unit, net, picture: fitControlMap(map, size) });
+    }
+    if (unit.passes !== 'first' && hires) {
+      second.push({ unit, net, picture: fitControlMap(map, hires) });
+    }
+  }
+  return { first, second };
+}
+
+/** "Only masked": control pictures are cut as the init picture is. */
+function redrawnPart(init: InitLatents | null): RedrawnPart | null {
+  const { place = null, overlays = [] } = init?.inpaint ?? {};
+  const [overlay] = overlays;
+  if (!place || !overlay) return null;
+  const { x: left, y: top, width, height } = place;
+  const region = { left, top, right: left + width, bottom: top + height };
+  return { region, maskSize: overlay };
 }
 
 /** What an inpainting UNet sees beside a pass's latents; without `init` it is shown nothing. */

@@ -1,5 +1,6 @@
+import type { ControlParams } from '../../../protocol/control.ts';
 import type { GenerationParams } from '../../../protocol/generation.ts';
-import type { TextContext } from '../diffusion-model.ts';
+import type { BatchControl, TextContext } from '../diffusion-model.ts';
 import type { InitLatents } from '../init-latents.ts';
 import type { JobPlan, PixelSize } from '../job-plan.ts';
 import type { ProgressReporter } from '../progress.ts';
@@ -18,10 +19,22 @@ export interface Run {
   readonly init: InitLatents | null;
   /** What an inpainting UNet sees beside the latents; null for others. */
   readonly channels: Float32Array | null;
+  readonly controls: RunControls;
   /** Why negative prompts were left out so far. */
   readonly skipped: Set<SkipReason>;
   readonly progress: ProgressReporter;
   readonly clock: StageClock;
+}
+
+/** A unit in one pass. */
+export interface PassControl extends BatchControl {
+  readonly unit: ControlParams;
+}
+
+/** The ControlNets of each pass, their pictures at its size. */
+export interface RunControls {
+  readonly first: readonly PassControl[];
+  readonly second: readonly PassControl[];
 }
 
 /** Pictures that are sampled together. */

@@ -1,7 +1,12 @@
 import type { GenerationParams } from '../../../protocol/generation.ts';
 import { samplerInfo } from '../../../protocol/samplers.ts';
 import type { LatentSpace, TextContext } from '../diffusion-model.ts';
-import { createGuidedDenoiser, createGuidedModel, type GuidanceOptions } from '../guidance.ts';
+import {
+  type ActiveControl,
+  createGuidedDenoiser,
+  createGuidedModel,
+  type GuidanceOptions,
+} from '../guidance.ts';
 import type { PassConditioning } from '../prompt/plan.ts';
 import {
   CFG_PLUS_PLUS_GUIDANCE_FACTOR,
@@ -42,6 +47,8 @@ export interface SamplePass<T> {
   /** Latents to start from, of the batch or of one picture for all; null starts from noise alone. */
   readonly init: Float32Array | null;
   readonly blend: LatentBlend | null;
+  /** ControlNets at work once this share of the steps is made. */
+  readonly controlsAt?: (reached: number) => readonly ActiveControl[];
   /** Told after each step how many are made. */
   readonly onStep: (done: number) => void;
   /** Given the clean latents as far as they are known after a step; the run waits for it. */
@@ -63,12 +70,15 @@ export async function samplePass<T>(pass: SamplePass<T>): Promise<T> {
   const { predictionType } = job.model.description;
   const x = space.math.fromArray(startLatents(sampling.start, rng.first(), pass.init));
   const blend = pass.blend && space.createBlend(pass.blend.share, pass.blend.known);
+  // As A1111 counts: the step that was told last, which is the one before within a step's first call.
+  let lastStep = 0;
   const controls = {
     math: space.math,
     noise: stepNoise(pass),
     signal: control.signal,
     shouldStop: () => control.isInterrupted() || control.isSkipped(),
     onStep: async ({ step, denoised }: { step: number; denoised: T | null }) => {
+      lastStep = step;
       await space.pace();
       pass.onStep(step + 1);
       if (denoised !== null) await pass.onDenoised?.(step + 1, denoised);
@@ -81,6 +91,7 @@ export async function samplePass<T>(pass: SamplePass<T>): Promise<T> {
     guidanceScale: guidanceScaleOf(job) * (isCfgPlusPlus ? CFG_PLUS_PLUS_GUIDANCE_FACTOR : 1),
     skipping: uncondSkipping(params),
     totalCalls: sampling.totalCalls,
+    controlsNow: () => pass.controlsAt?.(lastStep / sampling.steps) ?? [],
     onSkip: pass.onSkip,
     needsUncond: isCfgPlusPlus,
     blend,

@@ -1,3 +1,4 @@
+import { activeControls } from '../control/control-units.ts';
 import type { LatentSpace } from '../diffusion-model.ts';
 import { cropLatents, latentMode } from '../hires.ts';
 import { toPixels } from '../images/pixels.ts';
@@ -22,7 +23,9 @@ export async function secondPass(
   const channels = run.channels
     ? await clock('encode', () => channelsOf(job, plan, null, hires))
     : null;
-  await job.model.withLatents(latentsRequest(run, hires, channels), async (space) => {
+  const { second } = run.controls;
+  const units = second.map(({ unit }) => unit);
+  await job.model.withLatents(latentsRequest(run, hires, channels, second), async (space) => {
     const conditioning = run.prompts.hiresPass ?? run.prompts.firstPass;
     const latents = await clock('sample', () =>
       samplePass({
@@ -30,6 +33,7 @@ export async function secondPass(
         space,
         init: enlarged,
         blend: null,
+        controlsAt: (reached) => activeControls(units, reached, true),
         onStep: (done) => progress.stepDone(plan.sampling.steps + done),
         onDenoised: previews(job, hires, space),
       }),

@@ -20,14 +20,15 @@ export function createArrayLatentOps(
   const size = channels * height * width;
   return {
     math: createFloat32Math(),
-    async prepare(x, scale, copies) {
+    async prepare(x, scale, copies, isBare = false) {
       const factor = Math.fround(scale);
-      const extra = (inpaintChannels?.length ?? 0) / pictures;
+      const extra = isBare ? 0 : (inpaintChannels?.length ?? 0) / pictures;
       const one = new Float32Array(x.length + extra * pictures);
       for (let picture = 0; picture < pictures; picture++) {
         const start = picture * (size + extra);
         for (let i = 0; i < size; i++) one[start + i] = (x[picture * size + i] as number) * factor;
-        const known = inpaintChannels?.subarray(picture * extra, (picture + 1) * extra);
+        const known =
+          extra > 0 && inpaintChannels?.subarray(picture * extra, (picture + 1) * extra);
         if (known) one.set(known, start + size);
       }
       const sample = new Float32Array(one.length * copies);

@@ -98,10 +98,13 @@ export function createGpuLatentOps(
 
   return {
     math,
-    prepare(x, scale, copies) {
+    prepare(x, scale, copies, isBare = false) {
       const feeds = { x, scale: runtime.tensor(Float32Array.of(scale), [1]) };
+      if (inpaintChannels === null || isBare) {
+        const plain = () => buildPrepareGraph({ shape, copies });
+        return run(`prepare ${copies}`, plain, feeds, 'sample');
+      }
       const build = () => buildPrepareGraph({ shape, copies, extraChannels });
-      if (inpaintChannels === null) return run(`prepare ${copies}`, build, feeds, 'sample');
       extra ??= keep(inpaintChannels, extraChannels);
       const key = `prepare ${copies} with ${extraChannels}`;
       return run(key, build, { ...feeds, extra }, 'sample');

@@ -9,9 +9,9 @@ export interface LatentOps<T> {
   readonly math: LatentMath<T>;
   /**
    * The UNet's input: `x` times `scale` and, where the batch has them, the inpainting channels behind it, `copies` times
-   * along the batch. The caller disposes it.
+   * along the batch; `isBare` leaves those channels away. The caller disposes it.
    */
-  prepare(x: T, scale: number, copies: Copies): Promise<DeviceTensor>;
+  prepare(x: T, scale: number, copies: Copies, isBare?: boolean): Promise<DeviceTensor>;
   /** `coefficients[0]` times `x` plus `coefficients[1 + i]` times copy `i` of the UNet's answer. */
   mix(x: T, answer: DeviceTensor, coefficients: readonly number[], copies: Copies): Promise<T>;
   /**
