@@ -11,6 +11,8 @@ export const deviceInfo = z.object({
   maxBufferBytes: z.number().min(0),
   maxStorageBindingBytes: z.number().min(0),
   wasmThreads: z.int().min(0),
+  /** The adapter's own memory, where the browser tells it. */
+  memoryBytes: z.number().min(0).optional(),
   /** Why this provider was chosen, as a sentence. */
   reason: z.string().max(500),
 });
@@ -42,6 +44,8 @@ export const engineStatus = z.object({
   /** Name of the checkpoint in memory, null before the first load. */
   checkpoint: z.string().nullable(),
   precision: z.enum(['fp32', 'fp16', 'q8', 'q4']).nullable(),
+  /** Why the checkpoint is in that precision, and how its parts share the memory; sentences. */
+  loadReason: z.string().max(1000).nullable().optional(),
   activity: engineActivity.nullable(),
   /** What a user must know now (a lost device, a blocked GPU), else null. */
   message: z.string().max(1000).nullable(),

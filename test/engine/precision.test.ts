@@ -5,6 +5,7 @@ import type { DeviceInfo } from '../../protocol/device.ts';
 import { openCheckpoint } from '../../web/compiler/checkpoint.ts';
 import { compileCheckpoint } from '../../web/compiler/compile.ts';
 import { parseUnetConfig } from '../../web/compiler/config/unet-config.ts';
+import { memoryBudget } from '../../web/engine/memory-budget.ts';
 import { choosePrecision } from '../../web/engine/models/choose-precision.ts';
 import {
   compiledBytes,
@@ -30,56 +31,107 @@ const SD15 = realUnet('sd15.diffusers');
 const SDXL = realUnet('sdxl-base.diffusers');
 const SMALL: WeightCounts = { linear: 1e6, plain: 1e6, full: 1e4 };
 
+/** An adapter as Chrome shows it; `bindingBytes` stands for both of its limits. */
+function adapter(name: string, bindingBytes: number, more: Partial<DeviceInfo> = {}): DeviceInfo {
+  return {
+    ...{ ...NODE_DEVICE, provider: 'webgpu', adapter: name, hasShaderF16: true, wasmThreads: 1 },
+    ...{ maxBufferBytes: bindingBytes, maxStorageBindingBytes: bindingBytes },
+    ...more,
+  };
+}
+
 const WASM: DeviceInfo = NODE_DEVICE;
-const GPU: DeviceInfo = { ...NODE_DEVICE, provider: 'webgpu', adapter: 'Card' };
-const HALF_GPU: DeviceInfo = { ...GPU, hasShaderF16: true };
+const CARD = adapter('discrete, 8 GB', 2 * GIBIBYTE - 4);
+const TOLD_16 = adapter('discrete that tells its 16 GB', CARD.maxBufferBytes, {
+  memoryBytes: 16 * GIBIBYTE,
+});
+const TOLD_4 = adapter('discrete that tells its 4 GB', CARD.maxBufferBytes, {
+  memoryBytes: 4 * GIBIBYTE,
+});
+const OLD_CARD = adapter('discrete without halves', CARD.maxBufferBytes, { hasShaderF16: false });
+const INTEGRATED = adapter('integrated without halves', GIBIBYTE, { hasShaderF16: false });
+const INTEGRATED_F16 = adapter('integrated', GIBIBYTE);
+const PHONE = adapter('phone', 128 * 2 ** 20);
+const SOFTWARE = adapter('software', GIBIBYTE, { hasShaderF16: false, isSoftware: true });
+
+const choose = (device: DeviceInfo, weights: WeightCounts, machine: number | null, shortages = 0) =>
+  choosePrecision(
+    'auto',
+    device,
+    weights,
+    memoryBudget(device, { machineBytes: machine && machine * GIBIBYTE, shortages }),
+  );
 
 describe('the precision that auto chooses', () => {
   it.each([
-    ['a small model on the processor', WASM, SMALL, null, 'fp32', 'float32', false],
-    ['a small model on a card', GPU, SMALL, null, 'fp32', 'float32', false],
-    ['a small model on a card with halves', HALF_GPU, SMALL, null, 'fp16', 'float16', false],
-    ['SD 1.5 on a card with halves', HALF_GPU, SD15, null, 'fp16', 'float16', false],
-    ['SD 1.5 on a card without', GPU, SD15, null, 'fp32', 'float32', false],
-    ['SD 1.5 on the processor', WASM, SD15, null, 'q8', 'float16', true],
-    ['SDXL on a card with halves', HALF_GPU, SDXL, null, 'q8', 'float16', true],
-    ['SD 1.5 with halves, 4 GiB of memory', HALF_GPU, SD15, 4 * GIBIBYTE, 'q8', 'float16', true],
-    ['SDXL on the processor', WASM, SDXL, null, 'q4', 'float16', true],
-  ] as const)('%s', (_, device, weights, memory, precision, activations, isReduced) => {
-    const choice = choosePrecision('auto', device, weights, memory);
-    expect(choice).toMatchObject({ precision, activations, isReduced });
+    ['a small model', WASM, SMALL, null, 'fp32', 'float32'],
+    ['a small model', OLD_CARD, SMALL, null, 'fp32', 'float32'],
+    ['a small model', CARD, SMALL, null, 'fp16', 'float16'],
+    ['a small model', PHONE, SMALL, 4, 'fp16', 'float16'],
+    ['SD 1.5', CARD, SD15, null, 'fp16', 'float16'],
+    ['SD 1.5', TOLD_16, SD15, 16, 'fp16', 'float16'],
+    ['SD 1.5', TOLD_4, SD15, null, 'fp16', 'float16'],
+    ['SD 1.5', OLD_CARD, SD15, null, 'fp32', 'float32'],
+    ['SD 1.5', INTEGRATED_F16, SD15, null, 'fp16', 'float16'],
+    ['SD 1.5', INTEGRATED, SD15, null, 'q8', 'float32'],
+    ['SD 1.5', SOFTWARE, SD15, 16, 'fp32', 'float32'],
+    ['SD 1.5', SOFTWARE, SD15, null, 'q8', 'float32'],
+    ['SD 1.5', WASM, SD15, null, 'q8', 'float16'],
+    ['SD 1.5', WASM, SD15, 16, 'q8', 'float16'],
+    ['SD 1.5', CARD, SD15, 4, 'q8', 'float16'],
+    ['SD 1.5', PHONE, SD15, 4, 'q8', 'float16'],
+    ['SDXL', CARD, SDXL, null, 'q8', 'float16'],
+    ['SDXL', TOLD_16, SDXL, 16, 'fp16', 'float16'],
+    ['SDXL', INTEGRATED_F16, SDXL, null, 'q8', 'float16'],
+    ['SDXL', WASM, SDXL, null, 'q4', 'float16'],
+  ] as const)('for %s on $adapter', (_, device, weights, machine, precision, activations) => {
+    const choice = choose(device, weights, machine);
+    expect(choice).toMatchObject({ precision, activations });
     expect(choice.reason).toMatch(/^The .*\.$/);
+    const best = device.hasShaderF16 ? 'fp16' : 'fp32';
+    expect(choice.isReduced).toBe(precision !== best);
   });
 
   it('says what was too large for what', () => {
-    const { reason } = choosePrecision('auto', HALF_GPU, SDXL, null);
-    expect(reason).toMatch(
-      /^The weights are used in q8: in fp16 the largest part takes 4\.8 GiB, too much for the memory of most graphics cards; so it takes \d\.\d GiB\.$/,
+    expect(choose(CARD, SDXL, null).reason).toBe(
+      'The weights are used in q8: in fp16 the largest part takes 4.8 GiB, but of a graphics memory of 8.0 GiB (assumed from the adapter's limits) weights may take 4.0 GiB; so it takes 2.9 GiB.',
     );
-    expect(choosePrecision('auto', WASM, SDXL, null).reason).toContain('smallest form there is');
+    expect(choose(TOLD_4, SDXL, null).reason).toContain('of a graphics memory of 4.0 GiB weights');
+    expect(choose(CARD, SD15, 4).reason).toContain('of a machine of 4.0 GiB weights may take 1.6');
+    expect(choose(WASM, SD15, null).reason).toContain('of the 4 GiB of WebAssembly weights may');
+    expect(choose(WASM, SDXL, null).reason).toContain('smallest form there is');
+  });
+
+  it('is smaller after the device ran out of memory, and says so', () => {
+    expect(choose(OLD_CARD, SD15, null, 1)).toMatchObject({ precision: 'q4' });
+    const once = choose(CARD, SDXL, null, 1);
+    expect(once).toMatchObject({ precision: 'q4', activations: 'float16' });
+    expect(once.reason).toContain('that ran out of memory weights may take 2.0 GiB');
   });
 });
 
 describe('a precision that was asked for', () => {
+  const BUDGET = { weightBytes: GIBIBYTE, place: 'anything' };
+
   it('is refused where the adapter cannot compute in it', () => {
-    expect(() => choosePrecision('fp16', GPU, SMALL, null)).toThrow(
+    expect(() => choosePrecision('fp16', OLD_CARD, SMALL, BUDGET)).toThrow(
       expect.objectContaining({
         code: 'unsupported',
         message:
-          'The precision fp16 was asked for, but Card has no half-precision arithmetic (shader-f16). Choose auto, fp32, q8 or q4.',
+          'The precision fp16 was asked for, but discrete without halves has no half-precision arithmetic (shader-f16). Choose auto, fp32, q8 or q4.',
       }),
     );
   });
 
   it.each([
-    ['fp32', HALF_GPU, 'float32'],
-    ['fp16', HALF_GPU, 'float16'],
+    ['fp32', CARD, 'float32'],
+    ['fp16', CARD, 'float16'],
     ['fp16', WASM, 'float16'],
-    ['q8', HALF_GPU, 'float16'],
-    ['q8', GPU, 'float32'],
+    ['q8', CARD, 'float16'],
+    ['q8', OLD_CARD, 'float32'],
     ['q4', WASM, 'float32'],
   ] as const)('%s is taken as it is', (wanted, device, activations) => {
-    const choice = choosePrecision(wanted, device, SDXL, null);
+    const choice = choosePrecision(wanted, device, SDXL, BUDGET);
     expect(choice).toMatchObject({ precision: wanted, activations, isReduced: false });
   });
 });

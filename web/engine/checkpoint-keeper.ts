@@ -1,5 +1,5 @@
 import type { ModelListing } from '../../protocol/catalog.ts';
-import type { EngineActivity } from '../../protocol/device.ts';
+import type { DeviceInfo, EngineActivity } from '../../protocol/device.ts';
 import { openCheckpoint } from '../compiler/checkpoint.ts';
 import type { CompiledComponent, ModelDescription, Precision } from '../compiler/model.ts';
 import type { EngineConfig } from '../shared/worker-protocol.ts';
@@ -9,8 +9,15 @@ import {
   createCheckpointModel,
   type ModelWeights,
 } from './checkpoint-model.ts';
+import {
+  type MemoryBudget,
+  machineMemoryBytes,
+  memoryBudget,
+  residencySentence,
+} from './memory-budget.ts';
 import { loadCompiled } from './models/checkpoint-loader.ts';
-import { choosePrecision, deviceMemoryBytes } from './models/choose-precision.ts';
+import { choosePrecision, type PrecisionChoice } from './models/choose-precision.ts';
+import type { WeightCounts } from './models/compiled-size.ts';
 import type { ChosenLora } from './models/lora-choice.ts';
 import { loadLoras, type UsedLora, withLoras } from './models/lora-loader.ts';
 import type { Manifest } from './models/manifest.ts';
@@ -33,6 +40,8 @@ export interface LoadedCheckpoint {
   readonly weights: ModelWeights;
   /** The VAE in the place of the checkpoint's own, as infotexts name it. */
   readonly vae: { readonly name: string; readonly hash: string } | null;
+  /** Why it is in that precision, and how its parts share the memory: sentences. */
+  readonly reason: string;
   /** What the next job should say of the load, as sentences. */
   readonly notes: string[];
 }
@@ -59,6 +68,14 @@ export interface CheckpointKeeper {
     loras: readonly ChosenLora[],
     options: Pick<KeepOptions, 'onActivity' | 'signal'>,
   ): Promise<readonly UsedLora[]>;
+  /** The precision in which a checkpoint of such weights is compiled for a device now. */
+  precisionFor(weights: WeightCounts, device: DeviceInfo): PrecisionChoice;
+  /**
+   * What is done when the device ran out of memory: from now on weights get half as much of it. The
+   * checkpoint in memory goes on with one part at a time. Where it does so already it leaves, so that the
+   * next job loads it anew, in a smaller precision if need be; false then: the job is not worth another try.
+   */
+  economise(): Promise<boolean>;
   /** Gives all memory back. */
   unload(): Promise<void>;
   /** Drops a checkpoint whose device is gone, with nothing left to release. */
@@ -68,8 +85,8 @@ export interface CheckpointKeeper {
   store(): Promise<ModelStore>;
 }
 
-/** Weights that may be in memory at once: a 32-bit wasm memory is shared with everything else in it. */
-const WEIGHT_BUDGET_BYTES = { wasm: 1.5 * 2 ** 30, webgpu: 2.5 * 2 ** 30 } as const;
+/** An eighth of the budget is where halving ends: what does not fit then does not fit at all. */
+const MOST_SHORTAGES = 3;
 
 export function createCheckpointKeeper(
   config: EngineConfig,
@@ -83,6 +100,16 @@ export function createCheckpointKeeper(
   let currentLoras: Manifest | null = null;
   let releaseLoras = () => {};
   let opening: Promise<ModelStore> | null = null;
+  /** How often the device ran out of memory. */
+  let shortages = 0;
+
+  function budgetOf(device: DeviceInfo): MemoryBudget {
+    return memoryBudget(device, { machineBytes: machineMemoryBytes(), shortages });
+  }
+
+  function precisionFor(weights: WeightCounts, device: DeviceInfo): PrecisionChoice {
+    return choosePrecision(config.precision, device, weights, budgetOf(device));
+  }
 
   function store(): Promise<ModelStore> {
     opening ??= access
@@ -116,6 +143,8 @@ export function createCheckpointKeeper(
   ): Promise<LoadedCheckpoint> {
     const models = await store();
     const notes: string[] = [];
+    const budget = budgetOf(runtime.device);
+    let precisionReason = '';
     const options = {
       sources: access.sources,
       store: models,
@@ -135,10 +164,9 @@ export function createCheckpointKeeper(
       // Said before anything is compiled, and again of what was compiled with another VAE.
       open: async (files, reading) => complete(await openCheckpoint(files, reading)),
       choosePrecision(weights) {
-        const memory = deviceMemoryBytes();
-        const choice = choosePrecision(config.precision, runtime.device, weights, memory);
-        console.info(`${listing.name}: ${choice.precision}. ${choice.reason}`);
+        const choice = precisionFor(weights, runtime.device);
         if (choice.isReduced) notes.push(choice.reason);
+        precisionReason = choice.reason;
         return choice;
       },
     });
@@ -157,14 +185,20 @@ export function createCheckpointKeeper(
       runtime,
       ...weights,
       tokenizers: await tokenizers(compiled.description),
-      budgetBytes: WEIGHT_BUDGET_BYTES[runtime.device.provider],
+      budgetBytes: budget.weightBytes,
       onNote: (note) => void (notes.includes(note) || notes.push(note)),
     });
     const unet = compiled.components.find(({ name }) => name === 'unet');
+    const modelBytes = compiled.components
+      .flatMap(({ shardSizes }) => shardSizes)
+      .reduce((sum, bytes) => sum + bytes, 0);
+    const reason = `${precisionReason} ${residencySentence(modelBytes, budget)}`;
+    console.info(`${listing.name}: ${unet?.precision}. ${reason}`);
     return {
       name: listing.name,
       precision: unet?.precision ?? 'fp32',
       manifest,
+      reason,
       model,
       weights,
       vae: vae && vaeListing ? { name: fileName(vaeListing), hash: vae.sha256.slice(0, 10) } : null,
@@ -258,6 +292,13 @@ export function createCheckpointKeeper(
       return current;
     },
     applyLoras,
+    precisionFor,
+    async economise() {
+      shortages = Math.min(shortages + 1, MOST_SHORTAGES);
+      if (await current?.model.economise()) return true;
+      await unload();
+      return false;
+    },
     unload,
     forget() {
       current = null;

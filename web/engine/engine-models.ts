@@ -2,12 +2,10 @@ import type { Catalog, ModelInfo, ModelListing } from '../../protocol/catalog.ts
 import type { EngineActivity } from '../../protocol/device.ts';
 import { GenerationError } from '../../protocol/errors.ts';
 import type { Engine } from '../shared/engine.ts';
-import type { EngineConfig } from '../shared/worker-protocol.ts';
 import type { EngineAccess } from './browser-access.ts';
 import type { CheckpointKeeper } from './checkpoint-keeper.ts';
 import type { SerialQueue } from './listeners.ts';
 import { checkpointSha256 } from './models/cache-key.ts';
-import { choosePrecision, deviceMemoryBytes } from './models/choose-precision.ts';
 import type { ModelOrigin } from './models/manifest.ts';
 import { writeArchive } from './models/model-archive.ts';
 import { importArchive } from './models/model-import.ts';
@@ -17,7 +15,6 @@ import { browserStorageUse } from './models/storage-room.ts';
 import type { Runtime } from './runtime/runtime.ts';
 
 export interface EngineModelsOptions {
-  readonly config: EngineConfig;
   readonly access: EngineAccess;
   readonly keeper: CheckpointKeeper;
   /** Runs one piece of work at a time, jobs among them. */
@@ -51,7 +48,7 @@ export type EngineModels = Pick<
 };
 
 export function createEngineModels(options: EngineModelsOptions): EngineModels {
-  const { config, access, keeper, inTurn, acquire, onActivity, onCatalog } = options;
+  const { access, keeper, inTurn, acquire, onActivity, onCatalog } = options;
   const { sources } = access;
 
   async function refreshModels(): Promise<void> {
@@ -76,7 +73,7 @@ export function createEngineModels(options: EngineModelsOptions): EngineModels {
   function objection({ kind, precision, features, weights }: ModelOrigin, runtime: Runtime) {
     if (kind !== 'checkpoint') return null;
     const activations = features.includes('shader-f16') ? 'float16' : 'float32';
-    const choice = choosePrecision(config.precision, runtime.device, weights, deviceMemoryBytes());
+    const choice = keeper.precisionFor(weights, runtime.device);
     if (choice.precision === precision && choice.activations === activations) return null;
     return `It is kept, but it was compiled in ${precision} for ${activations} arithmetic, and this engine uses ${choice.precision} for ${choice.activations}: ${choice.reason} Start Easel with --precision ${precision}, or open the page with ?precision=${precision}, to use it.`;
   }

@@ -1,6 +1,7 @@
 import type { DeviceInfo } from '../../../protocol/device.ts';
 import { GenerationError } from '../../../protocol/errors.ts';
 import type { Precision } from '../../compiler/model.ts';
+import { gibibytes, type MemoryBudget } from '../memory-budget.ts';
 import { type StoredForm, storedBytes, type WeightCounts } from './compiled-size.ts';
 
 /** How a checkpoint is compiled for a device. */
@@ -10,18 +11,6 @@ export interface PrecisionChoice extends StoredForm {
   /** Coarser than what the device computes with by itself: worth telling. */
   readonly isReduced: boolean;
 }
-
-const GIBIBYTE = 2 ** 30;
-
-/**
- * Largest size of one component's weights. wasm: they share 4 GiB with activations and with a copy while a
- * session opens. WebGPU: a graphics card of 8 GB holds them beside activations and the other components,
- * and no interface tells how much it really has.
- */
-const LARGEST_BYTES = { wasm: 1.5 * GIBIBYTE, webgpu: 3.5 * GIBIBYTE } as const;
-
-/** Share of the machine's memory that one component may take where little is known to be there. */
-const MEMORY_SHARE = 0.4;
 
 const HALF = { activations: 'float16' } as const;
 const FULL = { activations: 'float32' } as const;
@@ -48,36 +37,29 @@ const CANDIDATES = {
 } as const satisfies Record<string, readonly [StoredForm, ...StoredForm[]]>;
 
 /**
- * The precision that a checkpoint is compiled in. `weights` are those of its largest component,
- * `memoryBytes` what the browser tells of the machine's memory, null where it tells nothing.
+ * The precision that a checkpoint is compiled in: the most exact whose largest component fits the budget
+ * by itself. `weights` are those of that component.
  * Throws `unsupported` for a precision that was asked for and that the device does not have.
  */
 export function choosePrecision(
   wanted: Precision | 'auto',
   device: DeviceInfo,
   weights: WeightCounts,
-  memoryBytes: number | null,
+  { weightBytes, place }: MemoryBudget,
 ): PrecisionChoice {
   if (wanted !== 'auto') return asked(wanted, device);
   const { provider, hasShaderF16 } = device;
   const isHalf = provider === 'webgpu' && hasShaderF16;
   const candidates = CANDIDATES[isHalf ? 'webgpu with float16' : provider];
-  const memory = memoryBytes === null ? Number.POSITIVE_INFINITY : memoryBytes * MEMORY_SHARE;
-  const limit = Math.min(LARGEST_BYTES[provider], memory);
   const [first] = candidates;
-  const found = candidates.find((form) => storedBytes(weights, form) <= limit);
+  const found = candidates.find((form) => storedBytes(weights, form) <= weightBytes);
   if (found === first) return { ...first, reason: ordinaryReason(device), isReduced: false };
   const chosen = found ?? candidates[candidates.length - 1] ?? first;
-  const place =
-    memory < LARGEST_BYTES[provider]
-      ? `a machine of ${gibibytes(memoryBytes ?? 0)}`
-      : provider === 'wasm'
-        ? 'the 4 GiB of WebAssembly'
-        : 'the memory of most graphics cards';
   const size = (form: StoredForm) => gibibytes(storedBytes(weights, form));
+  const budget = `of ${place} weights may take ${gibibytes(weightBytes)}`;
   const reason = found
-    ? `The weights are used in ${chosen.precision}: in ${first.precision} the largest part takes ${size(first)}, too much for ${place}; so it takes ${size(chosen)}.`
-    : `The weights are used in ${chosen.precision}, the smallest form there is; the largest part still takes ${size(chosen)}, which may be too much for ${place}.`;
+    ? `The weights are used in ${chosen.precision}: in ${first.precision} the largest part takes ${size(first)}, but ${budget}; so it takes ${size(chosen)}.`
+    : `The weights are used in ${chosen.precision}, the smallest form there is; the largest part still takes ${size(chosen)}, but ${budget}.`;
   return { ...chosen, reason, isReduced: true };
 }
 
@@ -99,16 +81,4 @@ function ordinaryReason({ provider, hasShaderF16 }: DeviceInfo): string {
   if (provider === 'wasm') return 'The processor computes in fp32, and the weights fit.';
   if (hasShaderF16) return 'The graphics adapter computes in fp16, and the weights fit.';
   return 'The graphics adapter has no half-precision arithmetic (shader-f16), and the weights fit in fp32.';
-}
-
-function gibibytes(bytes: number): string {
-  return `${(bytes / GIBIBYTE).toFixed(1)} GiB`;
-}
-
-/** The machine's memory as the browser tells it, rounded and never above 8 GiB; null where it does not. */
-export function deviceMemoryBytes(): number | null {
-  const { navigator } = globalThis as { navigator?: { deviceMemory?: number } };
-  // The largest answer stands for anything from there on.
-  const gibibytes = navigator?.deviceMemory;
-  return gibibytes === undefined || gibibytes >= 8 ? null : gibibytes * GIBIBYTE;
 }

@@ -51,7 +51,24 @@ function wasmChoice(threads: number, reason: string): DeviceChoice {
   };
 }
 
+/** `memoryHeaps` is Chrome's, behind its developer features for WebGPU. */
+interface HeapInfo {
+  readonly size: number;
+  readonly properties: number;
+}
+/** The heap lies on the card itself. */
+const DEVICE_LOCAL = 1;
+
+/** The adapter's own memory in bytes; undefined where the browser keeps it to itself. */
+function adapterMemory(info: GPUAdapterInfo): number | undefined {
+  const { memoryHeaps } = info as { memoryHeaps?: readonly HeapInfo[] };
+  const local = (memoryHeaps ?? []).filter(({ properties }) => properties & DEVICE_LOCAL);
+  const bytes = Math.max(0, ...local.map(({ size }) => size));
+  return bytes > 0 ? bytes : undefined;
+}
+
 function gpuChoice(adapter: GPUAdapter, reason: string): DeviceChoice {
+  const memoryBytes = adapterMemory(adapter.info);
   return {
     adapter,
     info: {
@@ -62,6 +79,7 @@ function gpuChoice(adapter: GPUAdapter, reason: string): DeviceChoice {
       maxBufferBytes: adapter.limits.maxBufferSize,
       maxStorageBindingBytes: adapter.limits.maxStorageBufferBindingSize,
       wasmThreads: 1,
+      ...(memoryBytes === undefined ? {} : { memoryBytes }),
       reason,
     },
   };

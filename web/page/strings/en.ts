@@ -165,6 +165,7 @@ export const en = {
     deviceTitle: 'Engine',
     deviceName: 'Device',
     deviceWhy: 'Why this one',
+    precisionWhy: 'Why so',
     checkpoint: 'Checkpoint in memory',
     noCheckpoint: 'none',
     precision: 'Precision',

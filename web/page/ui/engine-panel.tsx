@@ -21,12 +21,13 @@ function Facts({ rows }: { rows: ReadonlyArray<readonly [string, string]> }) {
 /** The device in full, and what it holds. */
 export function EnginePanel() {
   const app = useApp();
-  const { device, checkpoint, precision } = app.state.status.value;
+  const { device, checkpoint, precision, loadReason } = app.state.status.value;
   const yesNo = (value: boolean) => (value ? t.connection.yes : t.connection.no);
   const rows: Array<readonly [string, string]> = [
     [t.connection.checkpoint, checkpoint ?? t.connection.noCheckpoint],
   ];
   if (precision) rows.push([t.connection.precision, precision]);
+  if (loadReason) rows.push([t.connection.precisionWhy, loadReason]);
   if (device && !app.state.isRemote.value) {
     rows.push([t.connection.deviceName, device.adapter], [t.connection.deviceWhy, device.reason]);
     if (device.provider === 'webgpu') {
