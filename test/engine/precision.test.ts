@@ -94,7 +94,7 @@ describe('the precision that auto chooses', () => {
 
   it('says what was too large for what', () => {
     expect(choose(CARD, SDXL, null).reason).toBe(
-      'The weights are used in q8: in fp16 the largest part takes 4.8 GiB, but of a graphics memory of 8.0 GiB (assumed from the adapter's limits) weights may take 4.0 GiB; so it takes 2.9 GiB.',
+      'The weights are used in q8: in fp16 the largest part takes 4.8 GiB, but of a graphics memory of 8.0 GiB (assumed from the limits of the adapter) weights may take 4.0 GiB; so it takes 2.9 GiB.',
     );
     expect(choose(TOLD_4, SDXL, null).reason).toContain('of a graphics memory of 4.0 GiB weights');
     expect(choose(CARD, SD15, 4).reason).toContain('of a machine of 4.0 GiB weights may take 1.6');

@@ -82,7 +82,7 @@ function deviceBudget(device: DeviceInfo, machineBytes: number | null): MemoryBu
   const assumed = (found ?? CLASSES[2]).memoryBytes;
   return {
     weightBytes: assumed * GPU_SHARE,
-    place: `a graphics memory of ${gibibytes(assumed)} (assumed from the adapter's limits)`,
+    place: `a graphics memory of ${gibibytes(assumed)} (assumed from the limits of the adapter)`,
   };
 }
 
