@@ -35,6 +35,17 @@ describe('model files on the page', () => {
     expect(state.modelFiles.isReading.value).toBe(false);
   });
 
+  it('of other kinds are told, and nothing is loaded', async () => {
+    const { engine, state, context } = setUp();
+    engine.added = [{ kind: 'lora', name: 'style' }];
+    await addModelFiles(context, async () => chosenFiles([file('style.safetensors')]));
+    expect(engine.calls).toEqual(['add style.safetensors']);
+    expect(state.modelFiles.added.value).toEqual([{ kind: 'lora', name: 'style' }]);
+    expect(state.form.checkpoint.value).toBe('');
+    await forgetModelFiles(context, { kind: 'lora', name: 'style' });
+    expect(engine.calls.at(-1)).toBe('forget lora style');
+  });
+
   it('that are no model are refused where they were added', async () => {
     const { engine, state, context } = setUp();
     engine.failure = new GenerationError('invalid-model', 'b.safetensors is cut off.');
