@@ -3,6 +3,10 @@ import { unsupportedModel } from './errors.ts';
 import { openDiffusersFolder } from './layouts/diffusers-folder.ts';
 import { openSingleFile } from './layouts/single-file.ts';
 import type { ByteSource, ComponentName, ModelDescription, ModelFiles } from './model.ts';
+import type { TargetDevice } from './onnx-folder/check-operators.ts';
+import type { OnnxGraph } from './onnx-folder/component.ts';
+import { openOnnxFolder } from './onnx-folder/describe.ts';
+import { isOnnxFolder } from './onnx-folder/files.ts';
 import type { SourceTensor } from './safetensors.ts';
 
 /** One component of a checkpoint: its configuration and where its weights lie. */
@@ -12,6 +16,8 @@ export interface CheckpointComponent {
   readonly config: ComponentConfig;
   /** By the name that diffusers gives the weight today. */
   readonly tensors: ReadonlyMap<string, SourceTensor>;
+  /** A ready-made graph, which is stored as it is. */
+  readonly onnx?: OnnxGraph;
 }
 
 /** A checkpoint that was read and checked but for its weights. */
@@ -26,14 +32,15 @@ export interface Checkpoint {
 
 /**
  * Reads a checkpoint's configuration and the headers of its weight files, and checks that every weight
- * is there, has the right shape, and that nothing is left over. Rejects with `invalid-model` or
- * `unsupported` naming the file and the field or tensor.
+ * is there, has the right shape, and that nothing is left over. `device` is what ready-made graphs are
+ * to run on. Rejects with `invalid-model` or `unsupported` naming the file and the field or tensor.
  */
 export async function openCheckpoint(
   files: ModelFiles,
-  { signal }: { signal?: AbortSignal } = {},
+  { signal, device }: { signal?: AbortSignal; device?: TargetDevice } = {},
 ): Promise<Checkpoint> {
   signal?.throwIfAborted();
+  if (isOnnxFolder(files)) return openOnnxFolder(files, { signal, device });
   if (files.files.some(({ path }) => path === 'model_index.json')) {
     return openDiffusersFolder(files, signal ? { signal } : {});
   }
