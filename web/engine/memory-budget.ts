@@ -57,7 +57,7 @@ export function memoryBudget(
   const machine = machineBytes === null ? Number.POSITIVE_INFINITY : machineBytes * MACHINE_SHARE;
   const { weightBytes, place } =
     machine < own.weightBytes
-      ? { weightBytes: machine, place: `a machine of ${gibibytes(machineBytes ?? 0)}` }
+      ? { weightBytes: machine, place: `a machine of ${binaryBytes(machineBytes ?? 0)}` }
       : own;
   if (shortages === 0) return { weightBytes, place };
   return { weightBytes: weightBytes / 2 ** shortages, place: `${place} that ran out of memory` };
@@ -71,10 +71,10 @@ function deviceBudget(device: DeviceInfo, machineBytes: number | null): MemoryBu
   if (isSoftware) {
     // Its memory is the machine's; eight is the least that a browser means by "eight or more".
     const bytes = machineBytes ?? 8 * GIBIBYTE;
-    return { weightBytes: bytes * MACHINE_SHARE, place: `a machine of ${gibibytes(bytes)}` };
+    return { weightBytes: bytes * MACHINE_SHARE, place: `a machine of ${binaryBytes(bytes)}` };
   }
   if (memoryBytes !== undefined) {
-    const place = `a graphics memory of ${gibibytes(memoryBytes)}`;
+    const place = `a graphics memory of ${binaryBytes(memoryBytes)}`;
     return { weightBytes: memoryBytes * GPU_SHARE, place };
   }
   const bindingBytes = Math.min(device.maxBufferBytes, device.maxStorageBindingBytes);
@@ -82,13 +82,15 @@ function deviceBudget(device: DeviceInfo, machineBytes: number | null): MemoryBu
   const assumed = (found ?? CLASSES[2]).memoryBytes;
   return {
     weightBytes: assumed * GPU_SHARE,
-    place: `a graphics memory of ${gibibytes(assumed)} (assumed from the limits of the adapter)`,
+    place: `a graphics memory of ${binaryBytes(assumed)} (assumed from the limits of the adapter)`,
   };
 }
 
-/** Bytes for people, in gibibytes. */
-export function gibibytes(bytes: number): string {
-  return `${(bytes / GIBIBYTE).toFixed(1)} GiB`;
+/** Bytes for people, in gibibytes or, below one, mebibytes. */
+export function binaryBytes(bytes: number): string {
+  return bytes < GIBIBYTE
+    ? `${Math.ceil(bytes / 2 ** 20)} MiB`
+    : `${(bytes / GIBIBYTE).toFixed(1)} GiB`;
 }
 
 /** The most that browsers tell of a machine's memory: it stands for anything from there on. */
@@ -103,7 +105,7 @@ export function machineMemoryBytes(): number | null {
 
 /** How a checkpoint's parts share the memory, as a sentence. */
 export function residencySentence(modelBytes: number, { weightBytes }: MemoryBudget): string {
-  const [model, budget] = [gibibytes(modelBytes), gibibytes(weightBytes)];
+  const [model, budget] = [binaryBytes(modelBytes), binaryBytes(weightBytes)];
   return modelBytes <= weightBytes
     ? `All of its weights, ${model}, stay loaded.`
     : `Its weights take ${model}, more than the ${budget} that are kept at once: text encoder, UNet and VAE are loaded in turn.`;

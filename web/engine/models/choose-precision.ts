@@ -1,7 +1,7 @@
 import type { DeviceInfo } from '../../../protocol/device.ts';
 import { GenerationError } from '../../../protocol/errors.ts';
 import type { Precision } from '../../compiler/model.ts';
-import { gibibytes, type MemoryBudget } from '../memory-budget.ts';
+import { binaryBytes, type MemoryBudget } from '../memory-budget.ts';
 import { type StoredForm, storedBytes, type WeightCounts } from './compiled-size.ts';
 
 /** How a checkpoint is compiled for a device. */
@@ -55,8 +55,8 @@ export function choosePrecision(
   const found = candidates.find((form) => storedBytes(weights, form) <= weightBytes);
   if (found === first) return { ...first, reason: ordinaryReason(device), isReduced: false };
   const chosen = found ?? candidates[candidates.length - 1] ?? first;
-  const size = (form: StoredForm) => gibibytes(storedBytes(weights, form));
-  const budget = `of ${place} weights may take ${gibibytes(weightBytes)}`;
+  const size = (form: StoredForm) => binaryBytes(storedBytes(weights, form));
+  const budget = `of ${place} weights may take ${binaryBytes(weightBytes)}`;
   const reason = found
     ? `The weights are used in ${chosen.precision}: in ${first.precision} the largest part takes ${size(first)}, but ${budget}; so it takes ${size(chosen)}.`
     : `The weights are used in ${chosen.precision}, the smallest form there is; the largest part still takes ${size(chosen)}, but ${budget}.`;
