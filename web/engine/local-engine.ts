@@ -71,8 +71,8 @@ export function createLocalEngine(
 
   /** What the status says of the checkpoint in memory, if any. */
   function loadedFacts() {
-    const { name = null, precision = null } = keeper.current ?? {};
-    return { checkpoint: name, precision, activity: null };
+    const { name = null, precision = null, reason = null } = keeper.current ?? {};
+    return { checkpoint: name, precision, loadReason: reason, activity: null };
   }
 
   const device = createEngineDevice(access.device, {
@@ -114,7 +114,7 @@ export function createLocalEngine(
   }
 
   const models = createEngineModels({
-    ...{ config, access, keeper, inTurn },
+    ...{ access, keeper, inTurn },
     acquire: () => device.acquire(),
     onActivity: (activity) => update({ activity }),
     onCatalog: (found) => catalog.set(found),
@@ -236,7 +236,11 @@ export function createLocalEngine(
     upscalers,
     appVersion: config.appVersion,
     load,
-    economise: async () => (await keeper.current?.model.economise()) ?? false,
+    async economise() {
+      const isWorthATry = await keeper.economise();
+      update(loadedFacts());
+      return isWorthATry;
+    },
     async renewDevice() {
       keeper.forget();
       upscalers.forget();
