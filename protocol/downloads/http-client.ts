@@ -182,7 +182,7 @@ export async function send(get: HttpGet, request: HttpRequest): Promise<HttpRepl
     return await get(request);
   } catch (error) {
     request.signal.throwIfAborted();
-    if (error instanceof GenerationError) throw error;
+    if (error instanceof GenerationError || error instanceof TransientError) throw error;
     const { host } = new webPlatform.URL(request.url);
     throw new TransientError(`${host} did not answer`, { cause: error });
   }

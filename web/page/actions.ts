@@ -3,6 +3,7 @@ import { isAbortError, serializeError } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { Engine, GeneratedImage } from '../shared/engine.ts';
 import { keepStorage } from './compiled-models.ts';
+import type { Downloader } from './downloads.ts';
 import { type FormValues, toGenerationParams } from './form.ts';
 import { keepPicture } from './gallery.ts';
 import type { GalleryStore } from './gallery-store.ts';
@@ -18,6 +19,8 @@ export interface ActionContext {
   readonly galleryStore: GalleryStore;
   /** Makes the small picture of the gallery's grid. */
   readonly makeThumb: (file: Blob) => Promise<Blob | null>;
+  /** Whoever downloads models; missing where nobody can (a bridge that wants its password first). */
+  readonly downloader?: Downloader;
   /** Reads the size of a dropped picture; the browser's decoder by default. */
   readonly measure?: MeasurePicture;
   readonly now?: () => Date;

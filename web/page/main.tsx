@@ -6,6 +6,12 @@ import { followEngine } from './actions.ts';
 import { followApiJobs } from './api-jobs.ts';
 import { createBridgeApi } from './bridge-api.ts';
 import { readLink } from './deep-link.ts';
+import {
+  createBridgeDownloader,
+  createTabDownloader,
+  type Downloader,
+  followDownloads,
+} from './downloads.ts';
 import { createEngineClient } from './engine-client.ts';
 import { loadGallery } from './gallery.ts';
 import {
@@ -117,6 +123,18 @@ function openEngine(state: AppState, server: Server): Engine {
   return createEngineClient(engineConfigOf(location.href, server, chosen));
 }
 
+/** With a bridge the bridge downloads; a page of a plain host does it itself. */
+function openDownloader(state: AppState): Downloader | null {
+  switch (state.server.value) {
+    case 'bridge':
+      return createBridgeDownloader(createBridgeApi(state.baseUrl.value));
+    case 'static':
+      return createTabDownloader();
+    default:
+      return null;
+  }
+}
+
 async function main(): Promise<void> {
   document.documentElement.lang = language;
   const state = createAppState(loadSettings());
@@ -144,7 +162,12 @@ async function main(): Promise<void> {
   guardDrops();
   followProgress(state);
   const galleryStore = openGallery(state);
-  const context = { state, engine, galleryStore, makeThumb: makeThumbnail };
+  const downloader = openDownloader(state);
+  const context = {
+    ...{ state, engine, galleryStore, makeThumb: makeThumbnail },
+    ...(downloader === null ? {} : { downloader }),
+  };
+  followDownloads(context);
   render(<App context={context} />, root);
 }
 

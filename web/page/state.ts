@@ -7,6 +7,7 @@ import type { GenerationSummary } from '../../protocol/job.ts';
 import type { AddedModel, GenerationProgress, LockedModel, RelayStatus } from '../shared/engine.ts';
 import { type ApiJobsState, createApiJobsState } from './api-jobs.ts';
 import { type CompiledState, createCompiledState } from './compiled-models.ts';
+import { createDownloadsState, type DownloadsState } from './downloads.ts';
 import type { FieldName, FieldProblems, FormValues } from './form.ts';
 import { createGalleryState, type GalleryState } from './gallery.ts';
 import type { FileProblem, InitPicture } from './init-picture.ts';
@@ -96,6 +97,7 @@ export interface AppState {
   readonly gallery: GalleryState;
   readonly compiled: CompiledState;
   readonly modelFiles: ModelFilesState;
+  readonly downloads: DownloadsState;
   readonly tokenCounts: TokenCounts;
 
   readonly isRunning: ReadonlySignal<boolean>;
@@ -154,6 +156,7 @@ export function createAppState(initial: Settings = DEFAULT_SETTINGS): AppState {
     apiJobs: createApiJobsState(),
     gallery: createGalleryState(),
     compiled: createCompiledState(),
+    downloads: createDownloadsState(),
     modelFiles: {
       isReading: signal(false),
       added: signal<readonly AddedModel[]>([]),

@@ -1,11 +1,11 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { neededRoom } from '../../../protocol/downloads/room.ts';
 import { GenerationError } from '../../../protocol/errors.ts';
 import {
   createMemoryStore,
   type KeyValueStore,
 } from '../../../web/engine/models/key-value-store.ts';
 import { createModelStore } from '../../../web/engine/models/model-store.ts';
-import { neededRoom } from '../../../web/engine/models/storage-room.ts';
 import { SHARDS, shardBytes, writeModel } from './stored-model.ts';
 
 const GB = 1e9;

@@ -7,6 +7,8 @@ import { createBlobSource } from './blob-source.ts';
 import { type FileGroup, groupFiles } from './group-files.ts';
 import type { KeyValueStore } from './key-value-store.ts';
 import { inspectModel } from './local-model.ts';
+import { ifUnlocked, withLock } from './locks.ts';
+import { CHUNK_BYTES, chunkSizes } from './manifest.ts';
 import { findCheckpoint, type ModelSources } from './sources.ts';
 
 type ListingKind = ModelListing['kind'];
@@ -35,9 +37,12 @@ const record = z.object({
   handles: z.array(z.unknown()),
   /** It came compiled: its own files were never here. */
   isAdopted: z.boolean().optional(),
+  /** It was downloaded: keys of its files' pieces in the same store, in the order of the files. */
+  pieces: z.array(z.array(z.string())).optional(),
 });
+export type LocalRecord = z.infer<typeof record>;
 
-const recordKey = (kind: ListingKind, name: string) => `${kind}:${name}`;
+export const recordKey = (kind: ListingKind, name: string) => `${kind}:${name}`;
 const isRecordKey = (key: string) => listingKind.safeParse(key.slice(0, key.indexOf(':'))).success;
 
 type FileHandle = Pick<FileSystemFileHandle, 'getFile'>;
@@ -56,6 +61,8 @@ export function createLocalSources(
   /** Files of this tab's life, by listing url. */
   const files = new Map<string, readonly LocalFile[]>();
   let records: readonly z.infer<typeof record>[] = [];
+  /** Whether this tab has looked for orphans. */
+  let isClean = false;
 
   function store(): Promise<KeyValueStore> {
     entries ??= open();
@@ -89,13 +96,16 @@ export function createLocalSources(
     return base.listings.filter((listing) => listing.kind === kind);
   }
 
-  function toSources(listing: ModelListing, { handles, isAdopted = false }: Origin): ByteSource[] {
+  function toSources(listing: ModelListing, origin: Origin): ByteSource[] {
+    const { handles, isAdopted = false, pieces } = origin;
     const chosen = files.get(listing.url);
     return listing.files.map(({ path, sizeBytes }, index) => {
       const file = chosen?.[index]?.file;
       const openFile = async () => {
         if (file) return file;
+        if (pieces) return joinPieces(await store(), pieces[index] ?? [], path, sizeBytes);
         if (isAdopted) throw compiledOnly(listing.name);
+        if (isCopied) return copyOf(listing, index, sizeBytes);
         return reopen(path, sizeBytes, handles[index]);
       };
       return createBlobSource(path, sizeBytes, openFile);
@@ -107,9 +117,53 @@ export function createLocalSources(
     const listing = toListing(kind, freeName(group.name, ofBase(kind)), group);
     const handles = group.files.map(({ handle }) => handle ?? null);
     files.set(listing.url, group.files);
+    const isCopied = READ_AGAIN.has(kind) && handles.includes(null);
+    if (isCopied) await copy(listing, group);
     const key = recordKey(kind, listing.name);
-    await (await store()).set(key, { listing, handles }, { durable: true });
+    await (await store()).set(key, { listing, handles, isCopied }, { durable: true });
     return listing;
+  }
+
+  async function copy({ kind, name }: ModelListing, group: FileGroup): Promise<void> {
+    const opened = await store();
+    for (const [index, { file }] of group.files.entries()) {
+      for (let at = 0, piece = 0; at < file.size; at += CHUNK_BYTES, piece += 1) {
+        const part = file.slice(at, at + CHUNK_BYTES);
+        await opened.set(copyKey(kind, name, index, piece), part);
+      }
+    }
+  }
+
+  async function copyOf(
+    { kind, name }: ModelListing,
+    index: number,
+    sizeBytes: number,
+  ): Promise<Blob> {
+    const keys = chunkSizes(sizeBytes, CHUNK_BYTES).map((_, piece) =>
+      copyKey(kind, name, index, piece),
+    );
+    const parts = await (await store()).getMany(keys);
+    const blob = new Blob(parts.filter((part) => part instanceof Blob));
+    if (blob.size === sizeBytes) return blob;
+    throw new GenerationError(
+      'not-found',
+      `The browser deleted its copy of ${name}. Add the file again under Models.`,
+    );
+  }
+
+  /** Removes copies without a record, as a tab leaves them that was killed while it added files. */
+  async function removeOrphans(): Promise<void> {
+    const opened = await store();
+    const kept = records.map(({ listing: { kind, name } }) => copyPrefix(kind, name));
+    const orphans = (await opened.keys()).filter(
+      (key) => key.startsWith('bytes:') && !kept.some((prefix) => key.startsWith(prefix)),
+    );
+    if (orphans.length > 0) await opened.delete(orphans);
+  }
+
+  async function copiesOf({ kind, name }: ModelListing): Promise<string[]> {
+    const prefix = copyPrefix(kind, name);
+    return (await (await store()).keys()).filter((key) => key.startsWith(prefix));
   }
 
   return {
@@ -118,6 +172,10 @@ export function createLocalSources(
     },
     async refresh() {
       const [found] = await Promise.all([base.refresh(), readRecords()]);
+      if (!isClean) {
+        isClean = true;
+        await ifUnlocked(ADDING_LOCK, removeOrphans);
+      }
       return [...found, ...listed()];
     },
     find: (name) => base.find(name) ?? findCheckpoint(listed(), name),
@@ -129,7 +187,9 @@ export function createLocalSources(
     async add(chosen) {
       const added: ModelListing[] = [];
       try {
-        for (const group of groupFiles(chosen)) added.push(await addGroup(group));
+        await withLock(ADDING_LOCK, async () => {
+          for (const group of groupFiles(chosen)) added.push(await addGroup(group));
+        });
       } finally {
         await readRecords();
       }
@@ -154,7 +214,7 @@ export function createLocalSources(
       if (!known) {
         throw new GenerationError('not-found', `There is no added model "${name}".`);
       }
-      await (await store()).delete([recordKey(kind, name)]);
+      await (await store()).delete([recordKey(kind, name), ...(known.pieces ?? []).flat()]);
       files.delete(known.listing.url);
       await readRecords();
     },
@@ -175,14 +235,30 @@ export function createLocalSources(
 }
 
 /** How the files of an added model are found again. */
-type Origin = Pick<z.infer<typeof record>, 'handles' | 'isAdopted'>;
+type Origin = Pick<LocalRecord, 'handles' | 'isAdopted' | 'pieces'>;
+
+/** A downloaded file, whole again; its bytes stay on the disk until they are read. */
+async function joinPieces(
+  store: KeyValueStore,
+  keys: readonly string[],
+  path: string,
+  sizeBytes: number,
+): Promise<Blob> {
+  const pieces = (await store.getMany(keys)).filter((piece) => piece instanceof Blob);
+  const whole = new Blob(pieces);
+  if (pieces.length === keys.length && whole.size === sizeBytes) return whole;
+  throw new GenerationError(
+    'not-found',
+    `The browser removed a part of ${path}. Take the model off the list and download it again under Models.`,
+  );
+}
 
 function freshSources({ files }: FileGroup): ByteSource[] {
   return files.map(({ path, file }) => createBlobSource(path, file.size, async () => file));
 }
 
 /** Those of checkpoints are as they were before there were other kinds. */
-function urlOf(kind: ListingKind, name: string): string {
+export function urlOf(kind: ListingKind, name: string): string {
   const folder = kind === 'checkpoint' ? '' : `${kind}/`;
   return `browser/${folder}${encodeURIComponent(name)}/`;
 }

@@ -1,3 +1,4 @@
+import { gigabytes, neededRoom } from '../../../protocol/downloads/room.ts';
 import { GenerationError } from '../../../protocol/errors.ts';
 
 /** The browser's storage of this origin, in bytes; compiled models and the gallery share it. */
@@ -11,14 +12,6 @@ export async function browserStorageUse(): Promise<StorageUse | null> {
   const estimate = await globalThis.navigator?.storage?.estimate?.().catch(() => null);
   if (!estimate?.quota || estimate.usage === undefined) return null;
   return { usedBytes: estimate.usage, quotaBytes: estimate.quota };
-}
-
-/** Room that stays free beside a new model: the database's own, pictures, and the estimate's error. */
-const MARGIN_BYTES = 500e6;
-
-/** Free bytes without which a model of `bytes` is not begun; a small one needs a small margin. */
-export function neededRoom(bytes: number): number {
-  return 1.05 * bytes + Math.min(MARGIN_BYTES, bytes);
 }
 
 export interface MakeRoomOptions {
@@ -49,8 +42,4 @@ export async function makeRoom(options: MakeRoomOptions): Promise<void> {
       `${what} takes ${gigabytes(bytes)} when compiled and needs ${gigabytes(neededRoom(bytes))} of free browser storage, but ${gigabytes(Math.max(0, free))} of ${gigabytes(use.quotaBytes)} are free. Delete compiled models or pictures that are not needed, or free disk space, and try again.`,
     );
   }
-}
-
-function gigabytes(bytes: number): string {
-  return bytes < 1e8 ? `${Math.ceil(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 }

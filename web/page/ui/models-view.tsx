@@ -3,8 +3,10 @@ import { chooseCheckpoint, refreshModels } from '../actions.ts';
 import { formatBytes } from '../format.ts';
 import { forgetModelFiles } from '../model-files.ts';
 import { t } from '../strings/strings.ts';
+import { CataloguePanel } from './catalogue-panel.tsx';
 import { CompiledPanel } from './compiled-panel.tsx';
 import { useApp } from './context.ts';
+import { DownloadsPanel } from './downloads-panel.tsx';
 import { ModelDrop } from './model-drop.tsx';
 import { OtherModelsPanel } from './other-models-panel.tsx';
 import { ProblemNote } from './problem-note.tsx';
@@ -83,6 +85,8 @@ export function ModelsView() {
           ))}
         </ul>
       </section>
+      <DownloadsPanel />
+      <CataloguePanel />
       <OtherModelsPanel />
       <CompiledPanel />
     </main>

@@ -1,0 +1,165 @@
+import { z } from 'zod';
+import {
+  type DownloadStorage,
+  type SavedDownload,
+  savedDownload,
+} from '../../../protocol/downloads/download-manager.ts';
+import type { DownloadPlan } from '../../../protocol/downloads/download-plan.ts';
+import { gigabytes, neededRoom } from '../../../protocol/downloads/room.ts';
+import { GenerationError } from '../../../protocol/errors.ts';
+import type { KeyValueStore } from '../models/key-value-store.ts';
+import { type LocalRecord, recordKey, urlOf } from '../models/local-sources.ts';
+import { sha256Text } from '../models/sha256.ts';
+import type { StorageUse } from '../models/storage-room.ts';
+import { openPieceFile, pieceKeys } from './piece-file.ts';
+
+const downloadState = z.object({
+  download: savedDownload,
+  etags: z.record(z.string(), z.string().nullable()),
+  complete: z.array(z.int().min(0)),
+});
+type DownloadState = z.infer<typeof downloadState>;
+
+const STATE = 'download:';
+
+export interface BrowserStorageOptions {
+  /** The store that remembers added models. */
+  readonly open: () => Promise<KeyValueStore>;
+  readonly storageUse: () => Promise<StorageUse | null>;
+  readonly pieceBytes?: number;
+}
+
+/** Downloads in the browser's storage; a finished one is listed as a model of the user's own disk is. */
+export class BrowserDownloadStorage implements DownloadStorage {
+  readonly #options: BrowserStorageOptions;
+  #store: Promise<KeyValueStore> | null = null;
+
+  constructor(options: BrowserStorageOptions) {
+    this.#options = options;
+  }
+
+  #open(): Promise<KeyValueStore> {
+    this.#store ??= this.#options.open();
+    return this.#store;
+  }
+
+  #prefix(id: string, index: number): string {
+    return `piece:${id}:${index}:`;
+  }
+
+  async #read(id: string): Promise<DownloadState | null> {
+    const parsed = downloadState.safeParse(await (await this.#open()).get(`${STATE}${id}`));
+    return parsed.success ? parsed.data : null;
+  }
+
+  async #change(
+    download: SavedDownload,
+    change: (state: DownloadState) => DownloadState,
+  ): Promise<void> {
+    const before = (await this.#read(download.id)) ?? { download, etags: {}, complete: [] };
+    const store = await this.#open();
+    await store.set(`${STATE}${download.id}`, change(before), { durable: true });
+  }
+
+  /** Whether a download is still to be done: another tab may have ended it. */
+  async isOpen(id: string): Promise<boolean> {
+    return (await this.#read(id)) !== null;
+  }
+
+  async saved(): Promise<readonly SavedDownload[]> {
+    const names = await (await this.#open()).keys();
+    const found: SavedDownload[] = [];
+    for (const name of names.filter((key) => key.startsWith(STATE))) {
+      const state = await this.#read(name.slice(STATE.length));
+      if (state) found.push(state.download);
+    }
+    return found;
+  }
+
+  async present({ kind, name }: DownloadPlan): Promise<string | null> {
+    const known = await (await this.#open()).get(recordKey(kind, name));
+    return known === undefined
+      ? null
+      : `${name} is in this browser already, so nothing was fetched. Take it off the list to fetch it again.`;
+  }
+
+  save(download: SavedDownload): Promise<void> {
+    return this.#change(download, (state) => ({ ...state, download }));
+  }
+
+  async makeRoom({ plan }: SavedDownload, missing: number): Promise<void> {
+    const use = await this.#options.storageUse();
+    if (!use || missing === 0) return;
+    const free = Math.max(0, use.quotaBytes - use.usedBytes);
+    const needed = neededRoom(missing);
+    if (free >= needed) return;
+    throw new GenerationError(
+      'storage-full',
+      `${plan.title} still takes ${gigabytes(missing)} and needs ${gigabytes(needed)} of free browser storage, but ${gigabytes(free)} of ${gigabytes(use.quotaBytes)} are free. Delete compiled models or pictures that are not needed, or free disk space.`,
+    );
+  }
+
+  async heldBytes({ id, plan }: SavedDownload): Promise<readonly number[]> {
+    const store = await this.#open();
+    return Promise.all(
+      plan.files.map(async (_file, index) => {
+        const pieces = await store.getMany(await pieceKeys(store, this.#prefix(id, index)));
+        return pieces.reduce<number>(
+          (sum, piece) => sum + (piece instanceof Blob ? piece.size : 0),
+          0,
+        );
+      }),
+    );
+  }
+
+  async openPart(download: SavedDownload, index: number) {
+    const state = await this.#read(download.id);
+    if (state?.complete.includes(index)) return null;
+    const { pieceBytes } = this.#options;
+    return await openPieceFile({
+      store: await this.#open(),
+      prefix: this.#prefix(download.id, index),
+      etag: state?.etags[index] ?? null,
+      saveEtag: (etag) =>
+        this.#change(download, (before) => ({
+          ...before,
+          etags: { ...before.etags, [index]: etag },
+        })),
+      ...(pieceBytes === undefined ? {} : { pieceBytes }),
+    });
+  }
+
+  completePart(download: SavedDownload, index: number): Promise<void> {
+    return this.#change(download, (state) => ({ ...state, complete: [...state.complete, index] }));
+  }
+
+  /** The list's entry comes before the state goes: a tab that ends in between finishes when it is opened again. */
+  async finish(download: SavedDownload): Promise<void> {
+    const { id, plan } = download;
+    const store = await this.#open();
+    const pieces = await Promise.all(
+      plan.files.map((_file, index) => pieceKeys(store, this.#prefix(id, index))),
+    );
+    const sizes = await this.heldBytes(download);
+    const entry: LocalRecord = { listing: toListing(plan, sizes), handles: [], pieces };
+    await store.set(recordKey(plan.kind, plan.name), entry, { durable: true });
+    await store.delete([`${STATE}${id}`]);
+  }
+
+  async discard({ id }: SavedDownload): Promise<void> {
+    const store = await this.#open();
+    const pieces = (await store.keys()).filter((key) => key.startsWith(`piece:${id}:`));
+    await store.delete([`${STATE}${id}`, ...pieces]);
+  }
+}
+
+function toListing(plan: DownloadPlan, sizes: readonly number[]): LocalRecord['listing'] {
+  const { kind, name, isFolder, files } = plan;
+  const content = files.map(({ url, sha256 }, index) => sha256 ?? `${url} ${sizes[index]}`);
+  return {
+    ...{ kind, name, source: 'browser', url: urlOf(kind, name) },
+    filename: isFolder ? name : (files[0]?.path ?? name),
+    files: files.map(({ path }, index) => ({ path, sizeBytes: sizes[index] ?? 0 })),
+    version: sha256Text(content.join('\n')).slice(0, 32),
+  };
+}
