@@ -190,6 +190,28 @@ describe('checkpoints of the own disk', () => {
     expect(sources.listings.map(({ name }) => name)).not.toContain('style');
   });
 
+  test('that nothing is compiled of are copied where there is no handle, and read again from there', async () => {
+    const bytes = readFileSync(join(MODELS, 'loras/sd15-kohya.safetensors'));
+    const lora = local('style.safetensors', bytes);
+    const handle = { getFile: async () => lora.file } as unknown as FileSystemFileHandle;
+    await open().add([lora, single()]);
+    const sources = open();
+    await sources.refresh();
+    const style = sources.listings.find(({ name }) => name === 'style');
+    const read = sources.open(style!).files[0]!;
+    expect(await read.read(100, 50)).toEqual(new Uint8Array(bytes.subarray(100, 150)));
+    const copies = async () => (await entries.keys()).filter((key) => key.startsWith('bytes:'));
+    expect(await copies()).toEqual(['bytes:lora:style:0:0']);
+    // A tab that was killed while it added another one.
+    await entries.set('bytes:lora:style (half):0:0', new Blob(['x']));
+    await open().refresh();
+    expect(await copies()).toHaveLength(1);
+    await sources.remove('style', 'lora');
+    expect(await copies()).toEqual([]);
+    await open().add([{ ...lora, handle }]);
+    expect(await copies()).toEqual([]);
+  });
+
   test.each(['loras/sd15-kohya.safetensors', 'vae-tiny.safetensors'])(
     'that are cut off are refused by name: %s',
     async (path) => {

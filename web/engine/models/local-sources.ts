@@ -8,7 +8,7 @@ import { type FileGroup, groupFiles } from './group-files.ts';
 import type { KeyValueStore } from './key-value-store.ts';
 import { inspectModel } from './local-model.ts';
 import { ifUnlocked, withLock } from './locks.ts';
-import { CHUNK_BYTES, chunkSizes } from './manifest.ts';
+import { CHUNK_BYTES } from './manifest.ts';
 import { findCheckpoint, type ModelSources } from './sources.ts';
 
 type ListingKind = ModelListing['kind'];
@@ -37,10 +37,20 @@ const record = z.object({
   handles: z.array(z.unknown()),
   /** It came compiled: its own files were never here. */
   isAdopted: z.boolean().optional(),
-  /** It was downloaded: keys of its files' pieces in the same store, in the order of the files. */
+  /** It was downloaded or copied: keys of its files' pieces in the same store, in the order of the files. */
   pieces: z.array(z.array(z.string())).optional(),
 });
 export type LocalRecord = z.infer<typeof record>;
+
+/**
+ * Kinds that are read from their files at every use, since nothing is compiled of them alone: where the
+ * browser gives no handle, only a copy stays readable after a reload.
+ */
+const READ_AGAIN: ReadonlySet<ListingKind> = new Set(['lora', 'embedding', 'esrgan', 'taesd']);
+/** How the keys of copied pieces begin. */
+const COPY = 'bytes:';
+/** Held while files are added, so that no other tab takes half a copy for an orphan. */
+const ADDING_LOCK = 'easel-files-adding';
 
 export const recordKey = (kind: ListingKind, name: string) => `${kind}:${name}`;
 const isRecordKey = (key: string) => listingKind.safeParse(key.slice(0, key.indexOf(':'))).success;
@@ -105,7 +115,6 @@ export function createLocalSources(
         if (file) return file;
         if (pieces) return joinPieces(await store(), pieces[index] ?? [], path, sizeBytes);
         if (isAdopted) throw compiledOnly(listing.name);
-        if (isCopied) return copyOf(listing, index, sizeBytes);
         return reopen(path, sizeBytes, handles[index]);
       };
       return createBlobSource(path, sizeBytes, openFile);
@@ -118,52 +127,34 @@ export function createLocalSources(
     const handles = group.files.map(({ handle }) => handle ?? null);
     files.set(listing.url, group.files);
     const isCopied = READ_AGAIN.has(kind) && handles.includes(null);
-    if (isCopied) await copy(listing, group);
+    const pieces = isCopied ? { pieces: await copy(listing, group) } : {};
     const key = recordKey(kind, listing.name);
-    await (await store()).set(key, { listing, handles, isCopied }, { durable: true });
+    await (await store()).set(key, { listing, handles, ...pieces }, { durable: true });
     return listing;
   }
 
-  async function copy({ kind, name }: ModelListing, group: FileGroup): Promise<void> {
+  /** Keeps the bytes of files in pieces, and gives their keys. */
+  async function copy({ kind, name }: ModelListing, group: FileGroup): Promise<string[][]> {
     const opened = await store();
+    const keys: string[][] = [];
     for (const [index, { file }] of group.files.entries()) {
-      for (let at = 0, piece = 0; at < file.size; at += CHUNK_BYTES, piece += 1) {
-        const part = file.slice(at, at + CHUNK_BYTES);
-        await opened.set(copyKey(kind, name, index, piece), part);
+      const ofFile: string[] = [];
+      for (let at = 0; at < file.size; at += CHUNK_BYTES) {
+        const key = `${COPY}${kind}:${encodeURIComponent(name)}:${index}:${ofFile.length}`;
+        await opened.set(key, file.slice(at, at + CHUNK_BYTES));
+        ofFile.push(key);
       }
+      keys.push(ofFile);
     }
+    return keys;
   }
 
-  async function copyOf(
-    { kind, name }: ModelListing,
-    index: number,
-    sizeBytes: number,
-  ): Promise<Blob> {
-    const keys = chunkSizes(sizeBytes, CHUNK_BYTES).map((_, piece) =>
-      copyKey(kind, name, index, piece),
-    );
-    const parts = await (await store()).getMany(keys);
-    const blob = new Blob(parts.filter((part) => part instanceof Blob));
-    if (blob.size === sizeBytes) return blob;
-    throw new GenerationError(
-      'not-found',
-      `The browser deleted its copy of ${name}. Add the file again under Models.`,
-    );
-  }
-
-  /** Removes copies without a record, as a tab leaves them that was killed while it added files. */
+  /** Removes copies that no record knows, as a tab leaves them that was killed while it added files. */
   async function removeOrphans(): Promise<void> {
     const opened = await store();
-    const kept = records.map(({ listing: { kind, name } }) => copyPrefix(kind, name));
-    const orphans = (await opened.keys()).filter(
-      (key) => key.startsWith('bytes:') && !kept.some((prefix) => key.startsWith(prefix)),
-    );
+    const kept = new Set(records.flatMap(({ pieces = [] }) => pieces.flat()));
+    const orphans = (await opened.keys()).filter((key) => key.startsWith(COPY) && !kept.has(key));
     if (orphans.length > 0) await opened.delete(orphans);
-  }
-
-  async function copiesOf({ kind, name }: ModelListing): Promise<string[]> {
-    const prefix = copyPrefix(kind, name);
-    return (await (await store()).keys()).filter((key) => key.startsWith(prefix));
   }
 
   return {
@@ -237,7 +228,7 @@ export function createLocalSources(
 /** How the files of an added model are found again. */
 type Origin = Pick<LocalRecord, 'handles' | 'isAdopted' | 'pieces'>;
 
-/** A downloaded file, whole again; its bytes stay on the disk until they are read. */
+/** A file that is kept in pieces, whole again; its bytes stay on the disk until they are read. */
 async function joinPieces(
   store: KeyValueStore,
   keys: readonly string[],
@@ -249,7 +240,7 @@ async function joinPieces(
   if (pieces.length === keys.length && whole.size === sizeBytes) return whole;
   throw new GenerationError(
     'not-found',
-    `The browser removed a part of ${path}. Take the model off the list and download it again under Models.`,
+    `The browser removed a part of ${path}. Take the model off the list, and add or download it again under Models.`,
   );
 }
 
