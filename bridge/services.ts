@@ -18,6 +18,16 @@ export interface BridgeServices {
   readonly outputs: OutputStore;
 }
 
+/** How a job's pictures are saved, by A1111's options; patterns are theirs, not yet filled in. */
+export interface PictureSaving {
+  /** Name of a file; empty is the time, the first words and the seed. */
+  readonly file: string;
+  /** Folder below the output folder; empty is the day's, null none. */
+  readonly folder: string | null;
+  /** A text file with the infotext beside each. */
+  readonly hasText: boolean;
+}
+
 /** A request for pictures as the queue takes it. */
 export interface JobRequest {
   readonly params: GenerationParams;
@@ -27,6 +37,8 @@ export interface JobRequest {
   readonly key: string | null;
   /** Whether finished pictures are written below the output folder. */
   readonly saveImages: boolean;
+  /** How, where it is not Easel's own way. */
+  readonly saving?: PictureSaving | undefined;
 }
 
 /** A finished (or interrupted) job with everything the reply needs. */
@@ -116,6 +128,8 @@ export interface ModelLibrary {
   sha256(listing: ModelListing): string | null;
   /** What a single file's header tells, read once a version; null where it cannot be read. */
   summary?(listing: ModelListing): Promise<SafetensorsSummary | null>;
+  /** A1111's old short hash of a model's weights, by which ControlNets are still called; null where it is not known. */
+  legacyHash?(listing: ModelListing): Promise<string | null>;
   /** Reads the folders again. */
   refresh(): Promise<void>;
 }
@@ -139,6 +153,6 @@ export interface OutputStore {
     image: JobImage,
     params: GenerationParams,
     summary: GenerationSummary,
-    options?: { isRedo?: boolean; after?: Promise<unknown> },
+    options?: { isRedo?: boolean; after?: Promise<unknown>; saving?: PictureSaving | undefined },
   ): Promise<string>;
 }

@@ -15,6 +15,15 @@ export const GENERATION_LIMITS = {
   maxPromptCharacters: 100_000,
 } as const;
 
+/** Infotext keys that A1111's options `add_…_to_info` switch. */
+export const HIDEABLE_INFOTEXT_KEYS = [
+  'Model',
+  'Model hash',
+  'VAE',
+  'VAE hash',
+  'Version',
+] as const;
+
 /** Pictures that one request may bring along: a grid's cells, where other jobs take a batch's at most. */
 export const MAX_JOB_PICTURES = 256;
 
@@ -276,6 +285,10 @@ export const generationParams = z.object({
   /** Steps between two previews; 0 makes none. */
   previewEverySteps: z.int().min(0).max(GENERATION_LIMITS.maxSteps).default(0),
   outputFormat: z.enum(['png', 'jpg', 'webp']).default('png'),
+  /** Writes the infotext into the files; it is told beside them in any case. */
+  embedsInfotext: z.boolean().default(true),
+  /** Keys of an infotext that are left out. */
+  hiddenInfotextKeys: z.array(z.enum(HIDEABLE_INFOTEXT_KEYS)).default([]),
   /** Sentences about substitutions already made for this job (an unknown sampler, a reduced size). */
   notes: z.array(z.string().max(500)).max(32).default([]),
 });

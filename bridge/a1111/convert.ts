@@ -13,6 +13,7 @@ import {
 import { outpaintPlace } from '../../protocol/outpaint-size.ts';
 import type { SamplerName } from '../../protocol/samplers.ts';
 import { applyNamedStyles, type PromptStyle } from '../../protocol/styles.ts';
+import type { PictureSaving } from '../services.ts';
 import { ApiError } from './errors.ts';
 import { inertFieldNotes } from './fields.ts';
 import { hiresOf } from './hires.ts';
@@ -108,6 +109,28 @@ export function outputFormatOf(options: Options): GenerationParams['outputFormat
   return FORMATS.get(options.samples_format) ?? 'png';
 }
 
+/** Options that leave a key out of infotexts when they are off. */
+const KEY_OPTIONS = [
+  ['add_model_name_to_info', 'Model'],
+  ['add_model_hash_to_info', 'Model hash'],
+  ['add_vae_name_to_info', 'VAE'],
+  ['add_vae_hash_to_info', 'VAE hash'],
+  ['add_version_to_infotext', 'Version'],
+] as const;
+
+function hiddenInfotextKeys(options: Options) {
+  return KEY_OPTIONS.filter(([option]) => options[option] === false).map(([, key]) => key);
+}
+
+/** How pictures are saved where the options say otherwise than Easel does by itself. */
+export function savingOf(options: Options): PictureSaving | undefined {
+  const text = (key: string) => (typeof options[key] === 'string' ? options[key] : '');
+  const file = text('samples_filename_pattern');
+  const folder = options.save_to_dirs === false ? null : text('directories_filename_pattern');
+  const hasText = options.save_txt === true;
+  return file === '' && folder === '' && !hasText ? undefined : { file, folder, hasText };
+}
+
 /** The format of scripts' grids that the option `grid_format` asks for. */
 export function gridFormatOf(options: Options): GenerationParams['outputFormat'] {
   return FORMATS.get(options.grid_format) ?? 'png';
@@ -189,6 +212,8 @@ function commonParams(
     previewEverySteps: previewEverySteps(options),
     ...autoencoders(options),
     outputFormat: outputFormatOf(options),
+    embedsInfotext: options.enable_pnginfo !== false,
+    hiddenInfotextKeys: hiddenInfotextKeys(options),
   } satisfies GenerationInput;
   return { params, notes: [...notes, ...styleNotes(request, styles), ...scriptNotes(request)] };
 }

@@ -9,6 +9,7 @@ import {
   fromImg2img,
   fromTxt2img,
   gridFormatOf,
+  savingOf,
 } from './convert.ts';
 import { parseBody } from './json-body.ts';
 import { applyOverrides, type OptionsView } from './options.ts';
@@ -124,7 +125,7 @@ export async function runRequest(
   const acceptedAt = Date.now();
   const key = surroundings.key ?? request.force_task_id;
   const result = await services.jobs.submit(
-    { params, client, key, saveImages: isSaving },
+    { params, client, key, saveImages: isSaving, saving: savingOf(options) },
     { signal, onAccepted },
   );
   await keepOverrides(request, prepared, surroundings);
@@ -156,6 +157,7 @@ async function runScript({
   const { options } = base;
   const isSaving = savesImages(request, options.samples_save, settings.saveImages);
   const savesGrid = isSaving && options.grid_save !== false && !request.do_not_save_grid;
+  const saving = savingOf(options);
   const key = surroundings.key ?? request.force_task_id;
   const acceptedAt = Date.now();
   for (const note of plan.notes) settings.log?.(note);
@@ -167,7 +169,7 @@ async function runScript({
     isGone: () => signal.aborted && key === null,
     submit: (params, what, onJob) =>
       services.jobs.submit(
-        { params, client, key, saveImages: what === 'grid' ? savesGrid : isSaving },
+        { params, client, key, saveImages: what === 'grid' ? savesGrid : isSaving, saving },
         {
           ...(key === null ? { signal } : {}),
           onAccepted(jobId) {

@@ -49,6 +49,8 @@ function firstImage(images: readonly string[] | null): string {
 
 /** SHARK's inpaint as A1111's img2img: what the mask covers is made anew, whatever was there. */
 export function inpaintOfShark(request: SharkInpaintRequest): Img2imgRequest {
+  // A blank picture or mask would count as none further on.
+  for (const text of [request.image, request.mask]) readImage(text);
   return img2imgRequest.parse({
     ...commonOf(request),
     init_images: [request.image],

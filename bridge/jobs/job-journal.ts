@@ -15,6 +15,9 @@ const storedRecord = z.object({
   key: z.string().nullable(),
   params: generationParams,
   saveImages: z.boolean(),
+  saving: z
+    .object({ file: z.string(), folder: z.string().nullable(), hasText: z.boolean() })
+    .optional(),
   state: z.enum(['waiting', 'running', 'finished', 'failed']),
   attempt: z.int().min(0),
   lostAttempts: z.int().min(0),

@@ -1,6 +1,7 @@
 import type { SerializedError } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary, JobEvent, JobImage } from '../../protocol/job.ts';
+import type { PictureSaving } from '../services.ts';
 
 /** A job as it is accepted. */
 export interface NewJob {
@@ -9,6 +10,7 @@ export interface NewJob {
   readonly key: string | null;
   readonly params: GenerationParams;
   readonly saveImages: boolean;
+  readonly saving?: PictureSaving | undefined;
 }
 
 /** The right to one attempt at a job. Frames and writes that name another attempt are late. */

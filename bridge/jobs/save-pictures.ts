@@ -16,7 +16,7 @@ export function picturesOf(
         continue;
       }
       try {
-        const options = { isRedo, after: kept };
+        const options = { isRedo, after: kept, saving: record.saving };
         paths.push(await outputs.save(image, record.params, summary, options));
       } catch (error) {
         paths.push(null);

@@ -1,6 +1,7 @@
 import { type Context, Hono } from 'hono';
 import { type CheckpointEntry, findCheckpoint, listCheckpoints } from '../a1111/checkpoints.ts';
 import { clientName, requestKey } from '../a1111/client-name.ts';
+import { savingOf } from '../a1111/convert.ts';
 import { parseBody, readJson } from '../a1111/json-body.ts';
 import { readOptions } from '../a1111/options.ts';
 import { answerOtherMethods } from '../a1111/other-methods.ts';
@@ -28,14 +29,16 @@ export function openaiRoutes(services: BridgeServices, settings: A1111Settings =
   app.onError(handleErrors(log));
 
   async function generate(c: Context, request: ImageGenerationRequest | ImageEditRequest) {
-    const params = toGenerationParams(request, await readOptions(services));
+    const view = await readOptions(services, settings.optionDefaults);
+    const params = toGenerationParams(request, view);
     for (const note of params.notes) log(note);
     const result = await services.jobs.submit(
       {
         params,
         client: clientName(c),
         key: requestKey(c),
-        saveImages: settings.saveImages !== 'requested',
+        saveImages: settings.saveImages !== 'requested' && view.options.samples_save !== false,
+        saving: savingOf(view.options),
       },
       { signal: c.req.raw.signal, onAccepted: (jobId) => c.header('x-easel-job', jobId) },
     );

@@ -15,8 +15,9 @@ import { dayFolder, pictureStem } from '../../protocol/file-name.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary, JobImage } from '../../protocol/job.ts';
 import { errorCode, syncFolder, writeFileWhole } from '../files.ts';
-import type { OutputStore } from '../services.ts';
+import type { OutputStore, PictureSaving } from '../services.ts';
 import { CSV_HEADER, csvRow, sidecar } from './details.ts';
+import { fillPattern, type NameFacts, safeParts } from './name-pattern.ts';
 
 export interface OutputStoreOptions {
   /** Folder of the dated folders. */
@@ -54,6 +55,19 @@ async function holds(path: string, bytes: Uint8Array): Promise<boolean> {
   return size === bytes.length && (await readFile(path)).equals(bytes);
 }
 
+/** Folders below the root and the name without number and extension. Patterns that leave nothing are as none. */
+function nameOf(facts: NameFacts, saving: PictureSaving | undefined) {
+  const { image, params, at } = facts;
+  const fill = (pattern: string | null | undefined) =>
+    pattern ? safeParts(fillPattern(pattern, facts)) : [];
+  const own = pictureStem(at, image.prompt, image.seed);
+  const parts = fill(saving?.file);
+  const stem = parts.pop() ?? (params.mode === 'grid' ? `${own}_grid` : own);
+  const asked = fill(saving?.folder);
+  const folders = saving?.folder === null || asked.length > 0 ? asked : [dayFolder(at)];
+  return { folders: [...folders, ...parts], stem };
+}
+
 /** Writes pictures into dated folders; each is there whole or not at all. */
 export class FileOutputStore implements OutputStore {
   readonly #root: string;
@@ -74,20 +88,27 @@ export class FileOutputStore implements OutputStore {
     image: JobImage,
     params: GenerationParams,
     summary: GenerationSummary,
-    { isRedo = false, after }: { isRedo?: boolean; after?: Promise<unknown> } = {},
+    {
+      isRedo = false,
+      after,
+      saving,
+    }: { isRedo?: boolean; after?: Promise<unknown>; saving?: PictureSaving | undefined } = {},
   ): Promise<string> {
     const bytes = Buffer.from(image.data, 'base64');
-    const at = this.#now();
-    const folder = join(this.#root, dayFolder(at));
+    const facts = { image, params, summary, bytes, at: this.#now() };
+    const { folders, stem } = nameOf(facts, saving);
+    const folder = join(this.#root, ...folders);
     await mkdir(folder, { recursive: true });
     if (isRedo) {
       const before = await this.#findSaved(folder, image, bytes);
       if (before) return before;
     }
-    const stem = pictureStem(at, image.prompt, image.seed);
     const path = await this.#write(folder, stem, image.format, bytes, after);
+    const base = path.slice(0, -image.format.length - 1);
+    if (saving?.hasText && image.infotext !== '') {
+      await writeFileWhole(`${base}.txt`, `${image.infotext}\n`, { mode: 0o644 });
+    }
     if (this.#savesMetadata) {
-      const base = path.slice(0, -image.format.length - 1);
       await writeFileWhole(`${base}.json`, sidecar(image, params, summary), { mode: 0o644 });
       await this.#appendCsv(folder, csvRow(image, params, summary, path));
     }
@@ -128,7 +149,7 @@ export class FileOutputStore implements OutputStore {
   /** The file of an earlier, interrupted save of this very picture. */
   async #findSaved(folder: string, image: JobImage, bytes: Uint8Array): Promise<string | null> {
     for (const name of await readdir(folder)) {
-      if (!name.endsWith(`.${image.format}`) || !name.includes(`_${image.seed}`)) continue;
+      if (!name.endsWith(`.${image.format}`)) continue;
       const path = join(folder, name);
       if (await holds(path, bytes)) return path;
     }

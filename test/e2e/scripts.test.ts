@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Browser, Page } from 'playwright';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type RunningBridge, startBridge } from './support/bridge.ts';
@@ -126,6 +128,38 @@ describe('scripts, SHARK’s routes and masked edits, through the real bridge, t
     expect([edited.width, edited.height]).toEqual([256, 256]);
     expect(crop(edited, 0, 0, 96, 256).pixels).toEqual(crop(before, 0, 0, 96, 256).pixels);
     expect(crop(edited, 160, 0, 96, 256).pixels).not.toEqual(crop(before, 160, 0, 96, 256).pixels);
+  });
+
+  it.each(['png', 'jpg', 'webp'])(
+    '%s carries its infotext to png-info and back',
+    async (format) => {
+      const request = { ...base, prompt: 'a “red” apple, 3d: <b>', negative_prompt: 'ugly' };
+      const override_settings = { samples_format: format, add_model_name_to_info: false };
+      const { files, info } = await generate('txt2img', { ...request, override_settings });
+      const read = await bridge.post('/sdapi/v1/png-info', { image: files[0]!.toString('base64') });
+      const found = (await read.json()) as { info: string; parameters: Record<string, unknown> };
+      expect(found.info).toBe(info.infotexts[0]);
+      expect(found.info).not.toContain('Model:');
+      expect(found.parameters).toMatchObject({
+        ...{ Prompt: request.prompt, 'Negative prompt': 'ugly', Seed: '3', Steps: '2' },
+      });
+      const bare = { ...override_settings, enable_pnginfo: false };
+      const { files: plain } = await generate('txt2img', { ...request, override_settings: bare });
+      const image = plain[0]!.toString('base64');
+      const none = await bridge.post('/sdapi/v1/png-info', { image });
+      expect(await none.json()).toMatchObject({ info: '' });
+    },
+  );
+
+  it('pictures are called and put where A1111’s patterns say', async () => {
+    const override_settings = {
+      ...{ samples_filename_pattern: '[seed]-[steps]', directories_filename_pattern: 'x/[width]' },
+      save_txt: true,
+    };
+    const { files, info } = await generate('txt2img', { ...base, seed: 77, override_settings });
+    const folder = join(bridge.dataDir, 'generated_imgs/x/256');
+    expect(readFileSync(join(folder, '77-2.png')).equals(files[0]!)).toBe(true);
+    expect(readFileSync(join(folder, '77-2.txt'), 'utf8')).toBe(`${info.infotexts[0]}\n`);
   });
 
   it('an interrupt ends a plot, and the server is idle again', async () => {

@@ -49,6 +49,8 @@ export function jobInfotext(
   checkpoint: InfotextCheckpoint,
   appVersion: string,
 ): string {
+  const hidden = new Set<string>(params.hiddenInfotextKeys);
+  const shown = <T>(key: string, value: T) => (hidden.has(key) ? null : value);
   const usesEnsd = samplerInfo(params.sampler).usesEnsd && params.etaNoiseSeedDelta !== 0;
   return formatInfotext({
     ...params,
@@ -59,11 +61,11 @@ export function jobInfotext(
     conditionalMaskWeight: picture.isInpaintingModel ? params.inpaintingMaskWeight : null,
     etaNoiseSeedDelta: usesEnsd ? params.etaNoiseSeedDelta : null,
     randnSource: RNG_NAMES[params.randnSource],
-    model: checkpoint.name,
-    modelHash: checkpoint.hash,
-    vaeHash: checkpoint.vae?.hash ?? null,
-    vae: checkpoint.vae?.name ?? null,
+    model: shown('Model', checkpoint.name),
+    modelHash: shown('Model hash', checkpoint.hash),
+    vaeHash: shown('VAE hash', checkpoint.vae?.hash ?? null),
+    vae: shown('VAE', checkpoint.vae?.name ?? null),
     extraParams: extraInfotextParams(picture.extraParams, picture.notes ?? []),
-    version: `Easel ${appVersion}`,
+    version: shown('Version', `Easel ${appVersion}`),
   });
 }

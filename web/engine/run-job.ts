@@ -189,9 +189,9 @@ async function finishImage(
   { access, appVersion }: JobHost,
 ): Promise<GeneratedImage> {
   const { index, pixels, seed, subseed } = picture;
-  const { outputFormat: format, prompt, negativePrompt } = params;
+  const { outputFormat: format, embedsInfotext, prompt, negativePrompt } = params;
   const infotext = jobInfotext(params, picture, checkpoint, appVersion);
-  const bytes = await access.encodeImage(pixels, format, infotext);
+  const bytes = await access.encodeImage(pixels, format, embedsInfotext ? infotext : '');
   const { width, height } = pixels;
   return { index, format, bytes, infotext, prompt, negativePrompt, seed, subseed, width, height };
 }

@@ -71,7 +71,7 @@ describe('POST /sdapi/v1/options', () => {
       no_such_key: 1,
       samples_format: null,
       outdir_samples: '/etc',
-      samples_filename_pattern: '../../x',
+      temp_dir: '../../x',
       sd_model_checkpoint: '',
       sd_checkpoint_hash: 'x',
     });
@@ -149,5 +149,36 @@ describe('unload, reload, refresh', () => {
     expect(server.library.refreshes).toBe(route.startsWith('refresh') ? 1 : 0);
     const alone = createServer({ loaded: null });
     expect((await alone.post(`/sdapi/v1/${route}`, '""')).status).toBe(200);
+  });
+});
+
+describe('options about infotexts and files', () => {
+  it('leave keys out of infotexts, and the infotext out of files', async () => {
+    const override_settings = {
+      ...{ add_model_name_to_info: false, add_model_hash_to_info: false },
+      ...{ add_vae_name_to_info: false, add_version_to_infotext: false, enable_pnginfo: false },
+    };
+    const { params } = await createServer().generate({ override_settings });
+    expect(params.hiddenInfotextKeys).toEqual(['Model', 'Model hash', 'VAE', 'Version']);
+    expect(params).toMatchObject({ embedsInfotext: false, notes: [] });
+    const { params: plain } = await createServer().generate({});
+    expect(plain).toMatchObject({ hiddenInfotextKeys: [], embedsInfotext: true });
+  });
+
+  it('say how files are called; by themselves they say nothing', async () => {
+    const server = createServer();
+    await server.generate({});
+    expect(server.requests.at(-1)?.saving).toBeUndefined();
+    await server.post('/sdapi/v1/options', {
+      samples_filename_pattern: '[seed]-[prompt_spaces]',
+      directories_filename_pattern: '[date]',
+      save_txt: true,
+    });
+    await server.generate({});
+    expect(server.requests.at(-1)?.saving).toEqual({
+      ...{ file: '[seed]-[prompt_spaces]', folder: '[date]', hasText: true },
+    });
+    await server.generate({ override_settings: { save_to_dirs: false, save_txt: false } });
+    expect(server.requests.at(-1)?.saving).toMatchObject({ folder: null, hasText: false });
   });
 });

@@ -129,8 +129,14 @@ describe('SHARK’s own routes', () => {
     const missing = await server.post('/sdapi/v1/inpaint', { image: PNG });
     expect(missing.status).toBe(422);
     expect(await missing.json()).toMatchObject({ detail: [{ loc: ['body', 'mask'] }] });
-    const broken = await server.post('/sdapi/v1/inpaint', { image: 'x', mask: 'x' });
-    expect(broken.status).toBe(422);
-    expect(await broken.json()).toMatchObject({ detail: 'Invalid encoded image' });
+    for (const [image, mask] of [
+      ['x', 'x'],
+      ['', PNG],
+      [PNG, ' '],
+    ]) {
+      const broken = await server.post('/sdapi/v1/inpaint', { image, mask });
+      expect(broken.status).toBe(422);
+      expect(await broken.json()).toMatchObject({ detail: 'Invalid encoded image' });
+    }
   });
 });

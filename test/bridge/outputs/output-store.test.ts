@@ -146,3 +146,45 @@ describe('a picture whose result is not durable yet', () => {
     }
   });
 });
+
+describe('names by pattern', () => {
+  let folder: ReturnType<typeof temporaryFolder>;
+  beforeEach(() => {
+    folder = temporaryFolder();
+  });
+  afterEach(() => folder.remove());
+
+  it('follows A1111’s patterns for files and folders, and writes the infotext beside', async () => {
+    const store = new FileOutputStore({ root: folder.path, savesMetadata: false, now: () => AT });
+    const saving = { file: '[seed]-[prompt_spaces]', folder: '[date]/[sampler]', hasText: true };
+    const path = await store.save(image(), params, fakeSummary(), { saving });
+    expect(path).toBe(join(folder.path, '2026-03-09/Euler/1-a red apple, 3d.png'));
+    expect(readFileSync(path.replace('.png', '.txt'), 'utf8')).toContain('Steps:');
+    const second = await store.save(image(), params, fakeSummary(), { saving });
+    expect(second).toMatch(/1-a red apple, 3d_2\.png$/);
+  });
+
+  it.each([
+    ['../../../etc/x', '../..', 'etc/x'],
+    ['/abs/[prompt]', 'C:\\windows', 'C_/windows/abs'],
+    ['.ssh/.hidden', '', 'ssh/hidden'],
+    ['con', 'aux/x', '_aux/x/_con'],
+    ['[none]', null, '170405'],
+    ['a\u0000b\nc', null, 'a_b_c'],
+  ])('[S11] keeps %j below the output folder', async (file, asked, expected) => {
+    const store = new FileOutputStore({ root: folder.path, savesMetadata: false, now: () => AT });
+    const evil = image('../../../../tmp/x', 1);
+    const saving = { file, folder: asked, hasText: false };
+    const path = await store.save(evil, params, fakeSummary(), { saving });
+    expect(path.startsWith(`${folder.path}/`)).toBe(true);
+    expect(path.slice(folder.path.length + 1)).toContain(expected);
+    expect(path).not.toMatch(/\/\.\.?\//);
+  });
+
+  it('calls a grid a grid', async () => {
+    const store = new FileOutputStore({ root: folder.path, savesMetadata: false, now: () => AT });
+    const grid = { ...params, mode: 'grid' as const };
+    const path = await store.save(image(), grid, fakeSummary());
+    expect(path).toMatch(/20260309\/170405_a_red_apple_3d_1_grid\.png$/);
+  });
+});
