@@ -63,6 +63,20 @@ export function buildPrepareGraph({
   return g.encode();
 }
 
+/** `out` = `x0`, `x1` … one after another along their first axis, each of its own shape. */
+export function buildConcatGraph({
+  shapes,
+  dtype,
+}: {
+  shapes: readonly (readonly number[])[];
+  dtype: 'float32' | 'int32';
+}): Uint8Array<ArrayBuffer> {
+  const g = new GraphBuilder('concat');
+  const inputs = shapes.map((shape, index) => g.input(`x${index}`, dtype, shape));
+  g.output('out', concat(g, inputs, 0));
+  return g.encode();
+}
+
 /** `out` = `x` · `share` + `known`, each of `shape`: puts back what a mask does not let change. */
 export function buildBlendGraph({ shape }: { shape: LatentShape }): Uint8Array<ArrayBuffer> {
   const g = new GraphBuilder('blend');

@@ -1,7 +1,9 @@
 import type { ModelListing } from '../../protocol/catalog.ts';
 import type { DeviceInfo, EngineActivity } from '../../protocol/device.ts';
+import { GenerationError } from '../../protocol/errors.ts';
 import { openCheckpoint } from '../compiler/checkpoint.ts';
 import type { CompiledComponent, ModelDescription, Precision } from '../compiler/model.ts';
+import { onnxConfig } from '../compiler/onnx-folder/config.ts';
 import type { EngineConfig } from '../shared/worker-protocol.ts';
 import type { EngineAccess } from './browser-access.ts';
 import {
@@ -162,7 +164,8 @@ export function createCheckpointKeeper(
     const stored = await loadCompiled(listing, {
       ...options,
       // Said before anything is compiled, and again of what was compiled with another VAE.
-      open: async (files, reading) => complete(await openCheckpoint(files, reading)),
+      open: async (files, reading) =>
+        complete(await openCheckpoint(files, { ...reading, device: runtime.device })),
       choosePrecision(weights) {
         const choice = precisionFor(weights, runtime.device);
         if (choice.isReduced) notes.push(choice.reason);
@@ -235,6 +238,13 @@ export function createCheckpointKeeper(
     const loaded = current;
     if (!loaded) throw new TypeError('no checkpoint is in memory');
     if (loras.length === 0 && !currentLoras) return [];
+    if (loras.length > 0 && loaded.manifest.model.components.some(onnxConfig)) {
+      const names = loras.map(({ name }) => name).join(', ');
+      throw new GenerationError(
+        'unsupported',
+        `The LoRA ${names} cannot be put over ${listing.name}: its ready-made ONNX graphs no longer have the layers that LoRAs name. Leave it out, or use the checkpoint as .safetensors.`,
+      );
+    }
     const models = await store();
     const { sources } = access;
     const { manifest: over, used } =

@@ -6,6 +6,8 @@ import type {
   ComponentName,
   GraphShape,
 } from '../compiler/model.ts';
+import { buildOnnxGraph } from '../compiler/onnx-folder/build.ts';
+import { fixedLatents, graphRows, onnxConfig } from '../compiler/onnx-folder/config.ts';
 import type { TokenCount } from '../shared/engine.ts';
 import { largestTile } from './device-limits.ts';
 import type { BatchShape, DiffusionModel, LatentSpace, LatentsRequest } from './diffusion-model.ts';
@@ -20,6 +22,7 @@ import {
 } from './prompt/embeddings.ts';
 import { planConditioning } from './prompt/plan.ts';
 import type { ClipTokenizer } from './prompt/tokenizer.ts';
+import { createRowsSession } from './rows-session.ts';
 import { createArrayLatentOps } from './runtime/array-latent-ops.ts';
 import { createGpuLatentOps, StepGraphs } from './runtime/gpu-latent-ops.ts';
 import type { LatentOps } from './runtime/latent-ops.ts';
@@ -98,12 +101,39 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
     keepOnGpu = false,
   ): Promise<ModelSession> {
     const part = component(name);
+    if (onnxConfig(part)) return onnxSession(part, shape, graphOptions, keepOnGpu);
     return cache.get(sessionKey(name, shape, graphOptions), weightBytes(part), async () => {
       const { provider, maxStorageBindingBytes: maxBindingBytes } = runtime.device;
       const graph = buildGraph(part, shape, { ...graphOptions, provider, maxBindingBytes });
       const shards = await current.shardsOf(part);
       return runtime.openSession(graph, { what: `The ${LABELS[name]}`, shards, keepOnGpu });
     });
+  }
+
+  /** The same of a ready-made graph, which may take a fixed number of rows at once. */
+  async function onnxSession(
+    part: CompiledComponent,
+    shape: GraphShape,
+    { clipSkip = 1, finalNorm = true, overrides = false, control = false }: GraphOptions,
+    keepOnGpu: boolean,
+  ): Promise<ModelSession> {
+    const rows = graphRows(part, shape.batch);
+    const options = { clipSkip, finalNorm, overrides, control };
+    const own = { ...shape, batch: rows };
+    const open = async () => {
+      const { provider, hasShaderF16 } = runtime.device;
+      const shards = await current.shardsOf(part);
+      const read = async (shard: number, offset: number, length: number) => {
+        const bytes = (shards[shard] ?? new Blob([])).slice(offset, offset + length);
+        return new Uint8Array(await bytes.arrayBuffer());
+      };
+      const graph = await buildOnnxGraph(part, own, { ...options, provider, hasShaderF16 }, read);
+      return runtime.openSession(graph, { what: `The ${LABELS[part.name]}`, shards, keepOnGpu });
+    };
+    const session = await cache.get(sessionKey(part.name, own, options), weightBytes(part), open);
+    return rows === shape.batch
+      ? session
+      : createRowsSession({ runtime, stepGraphs, session, rows });
   }
 
   /** A session of a network beside the checkpoint. */
@@ -135,7 +165,10 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
       const shape = latentShapeOf(1, rows, columns);
       return small ? companionSession(small, shape) : session(name, shape);
     };
-    if (height <= tile && width <= tile) return open(height, width);
+    // A graph of fixed sizes has no tiles either.
+    const own = current.compiled.components.find((part) => part.name === name);
+    const isFixed = !small && own !== undefined && fixedLatents(own).height !== null;
+    if (isFixed || (height <= tile && width <= tile)) return open(height, width);
     const { vaeFactor } = description;
     const side = Math.min(tile, COMMON_TILE) * vaeFactor;
     onNote(
@@ -282,7 +315,12 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
     withLatents,
     async warmUp({ height, width }) {
       const { vaeFactor } = description;
-      const shape = { pictures: 1, height: height / vaeFactor, width: width / vaeFactor };
+      const fixed = fixedLatents(component('unet'));
+      const shape = {
+        pictures: 1,
+        height: fixed.height ?? height / vaeFactor,
+        width: fixed.width ?? width / vaeFactor,
+      };
       const tokens = description.textEncoders[0]?.contextLength ?? 77;
       const sessions = batchSessions(shape);
       for (const { component: name, states } of description.textEncoders) {

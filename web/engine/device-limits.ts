@@ -1,6 +1,7 @@
 import type { DeviceInfo } from '../../protocol/device.ts';
 import { GenerationError } from '../../protocol/errors.ts';
 import type { CompiledModel, ComponentName } from '../compiler/model.ts';
+import { checkLatents } from '../compiler/onnx-folder/config.ts';
 
 export interface JobSize {
   readonly width: number;
@@ -21,6 +22,9 @@ const WASM_TENSORS_AT_ONCE = 3;
 export function assertFits(size: JobSize, model: CompiledModel, device: DeviceInfo): void {
   const { width, height, pictures } = size;
   const { vaeFactor } = model.description;
+  // Another VAE may be in the place of the checkpoint's own, so that one speaks for itself.
+  const own = model.components.find(({ name }) => name === 'unet');
+  if (own) checkLatents(own, { height: height / vaeFactor, width: width / vaeFactor });
   const isTiled = largestTile(model, device) >= MIN_TILE;
   const decoder = isTiled ? 0 : decoderChannels(model) * width * height;
   const latents = (width / vaeFactor) * (height / vaeFactor);
@@ -42,10 +46,16 @@ export function assertFits(size: JobSize, model: CompiledModel, device: DeviceIn
 /** Latents a side below which a tile shows too little of the picture for the VAE to make sense of it. */
 const MIN_TILE = 16;
 
-/** Side of the largest square that the VAE can do at once on this device, in latents. */
+/**
+ * Side of the largest square that the VAE can do at once on this device, in latents. Two tensors decide: the
+ * widest layer at full size, and the scores of the attention in its middle, which are one for each pair
+ * of latents.
+ */
 export function largestTile(model: CompiledModel, device: DeviceInfo): number {
-  const pixels = tensorLimit(model, device) / (decoderChannels(model) * FLOAT_BYTES);
-  return Math.floor(Math.sqrt(Math.max(0, pixels)) / model.description.vaeFactor);
+  const limit = Math.max(0, tensorLimit(model, device));
+  const pixels = limit / (decoderChannels(model) * FLOAT_BYTES);
+  const byLayers = Math.floor(Math.sqrt(pixels) / model.description.vaeFactor);
+  return Math.min(byLayers, Math.floor((limit / FLOAT_BYTES) ** 0.25));
 }
 
 function decoderChannels(model: CompiledModel): number {

@@ -47,6 +47,7 @@ export function choosePrecision(
   weights: WeightCounts,
   { weightBytes, place }: MemoryBudget,
 ): PrecisionChoice {
+  if (weights.precision) return ready(weights.precision, wanted);
   if (wanted !== 'auto') return asked(wanted, device);
   const { provider, hasShaderF16 } = device;
   const isHalf = provider === 'webgpu' && hasShaderF16;
@@ -61,6 +62,16 @@ export function choosePrecision(
     ? `The weights are used in ${chosen.precision}: in ${first.precision} the largest part takes ${size(first)}, but ${budget}; so it takes ${size(chosen)}.`
     : `The weights are used in ${chosen.precision}, the smallest form there is; the largest part still takes ${size(chosen)}, but ${budget}.`;
   return { ...chosen, reason, isReduced: true };
+}
+
+/** Ready-made graphs have the precision that they were exported in. */
+function ready(precision: Precision, wanted: Precision | 'auto'): PrecisionChoice {
+  const form = precision === 'fp16' ? HALF : FULL;
+  const isOther = wanted !== 'auto' && wanted !== precision;
+  const reason = isOther
+    ? `${wanted} was asked for, but this checkpoint's ONNX graphs are used as they are, in ${precision}.`
+    : `The ONNX graphs are used as they are, in ${precision}.`;
+  return { precision, ...form, reason, isReduced: isOther };
 }
 
 function asked(precision: Precision, device: DeviceInfo): PrecisionChoice {

@@ -13,6 +13,8 @@ export interface WeightCounts {
   readonly plain: number;
   /** In what is float32 always. */
   readonly full: number;
+  /** Ready-made graphs are used in this precision, whichever is asked for. */
+  readonly precision?: Precision | undefined;
 }
 
 export interface StoredForm {
@@ -37,7 +39,13 @@ export function storedBytes(counts: WeightCounts, { precision, activations }: St
 export function weightCounts({
   name,
   config,
-}: Pick<Checkpoint['components'][number], 'name' | 'config'>): WeightCounts {
+  onnx,
+}: Pick<Checkpoint['components'][number], 'name' | 'config' | 'onnx'>): WeightCounts {
+  // Stored as they are: their bytes are the same in every form.
+  if (onnx) {
+    const full = onnx.weightBytes / FLOAT_BYTES.float32;
+    return { linear: 0, plain: 0, full, precision: onnx.precision };
+  }
   const isFull = componentPrecision(name, 'fp16') === 'fp32';
   const counts = { linear: 0, plain: 0, full: 0 };
   for (const spec of planWeights(name, config)) {

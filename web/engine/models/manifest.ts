@@ -84,12 +84,17 @@ const compiledModel: z.ZodType<CompiledModel> = z.object({
   components: z.array(compiledComponent).min(1),
 });
 
+const weightCounts = z.object({
+  ...{ linear: z.number().min(0), plain: z.number().min(0), full: z.number().min(0) },
+  precision: z.enum(['fp32', 'fp16', 'q8', 'q4']).optional(),
+});
+
 /** What a compiled model was made of: all that its key depends on. */
 export const modelOrigin = z.object({
   kind: listingKind,
   files: z.array(hashedFile.extend({ sizeBytes: size })).min(1),
   /** Weights of the largest component, by which a precision is chosen. */
-  weights: z.object({ linear: size, plain: size, full: size }),
+  weights: weightCounts,
   precision: z.enum(['fp32', 'fp16', 'q8', 'q4']),
   compilerVersion: z.int(),
   runtimeVersion: z.string().max(200),
@@ -127,7 +132,7 @@ export type Manifest = z.infer<typeof manifest>;
 export const sourceFingerprint = z.object({
   files: z.array(hashedFile).min(1),
   /** Weights of the largest component, by which a precision is chosen. */
-  weights: z.object({ linear: size, plain: size, full: size }).optional(),
+  weights: weightCounts.optional(),
 });
 export type SourceFingerprint = z.infer<typeof sourceFingerprint>;
 
