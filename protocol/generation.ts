@@ -209,9 +209,9 @@ export type GridParams = z.infer<typeof gridParams>;
 export const generationParams = z.object({
   /**
    * `upscale` enlarges the one picture of `initImages` and looks at `upscale` and `outputFormat` alone; `grid` joins
-   * `initImages` as `grid` says.
+   * `initImages` as `grid` says; `preprocess` makes the map of the first of `controls`, whose model is not asked for.
    */
-  mode: z.enum(['txt2img', 'img2img', 'upscale', 'grid']).default('txt2img'),
+  mode: z.enum(['txt2img', 'img2img', 'upscale', 'grid', 'preprocess']).default('txt2img'),
   prompt: prompt.default(''),
   negativePrompt: prompt.default(''),
   width: side.default(512),

@@ -136,8 +136,6 @@ export function catalogRoutes({ models }: BridgeServices, settings: A1111Setting
   app.get('/sdapi/v1/scripts', (c) => c.json(listScripts()));
   app.get('/sdapi/v1/script-info', (c) => c.json(describeScripts()));
   app.get('/sdapi/v1/extensions', (c) => c.json(NONE));
-  app.get('/controlnet/model_list', (c) => c.json({ model_list: NONE }));
-  app.get('/controlnet/module_list', (c) => c.json({ module_list: ['none'], module_detail: {} }));
 
   // The two menus that one client reads out of Gradio's configuration.
   app.get('/config', async (c) => {

@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import { MAX_CONTROLS } from '../../protocol/control.ts';
 import {
   GENERATION_LIMITS,
   type GenerationInput,
@@ -14,6 +15,9 @@ import { outpaintPlace } from '../../protocol/outpaint-size.ts';
 import type { SamplerName } from '../../protocol/samplers.ts';
 import { applyNamedStyles, type PromptStyle } from '../../protocol/styles.ts';
 import type { PictureSaving } from '../services.ts';
+import type { ControlnetName } from './controlnet/names.ts';
+import { stencilOf } from './controlnet/stencil.ts';
+import { controlsOf, isControlnetScript } from './controlnet/units.ts';
 import { ApiError } from './errors.ts';
 import { inertFieldNotes } from './fields.ts';
 import { hiresOf } from './hires.ts';
@@ -36,6 +40,8 @@ export interface ConversionContext {
   readonly styles?: readonly PromptStyle[];
   /** Names of the upscalers that are files. */
   readonly upscalers?: readonly string[];
+  /** ControlNets that units may name. */
+  readonly controlnets?: readonly ControlnetName[];
   /** Draws a seed as A1111 does, 0 to 4294967293. */
   readonly drawSeed?: () => number;
 }
@@ -154,6 +160,7 @@ function styleNotes(
 
 function scriptNotes(request: Txt2imgRequest | Img2imgRequest): string[] {
   return Object.keys(request.alwayson_scripts)
+    .filter((name) => !isControlnetScript(name))
     .slice(0, MAX_NOTES)
     .map((name) => `The script "${name.slice(0, 60)}" is not available here and had no effect.`);
 }
@@ -239,8 +246,14 @@ export function fromTxt2img(request: Txt2imgRequest, context: ConversionContext)
   // The size fields of A1111 before 1.0: the first pass's, where hires fix is on.
   const { firstphase_width: width, firstphase_height: height } = request;
   const isOldSize = hires !== null && width > 0 && height > 0;
-  const input = { ...params, ...(isOldSize ? { width, height } : {}), hires };
-  return finish(input, 'txt2img', request, [...context.notes, ...notes, ...hiresNotes]);
+  const { controlnets = [] } = context;
+  const units = controlsOf(request, { controlnets, hasInitImage: false });
+  const input = {
+    ...{ ...params, ...(isOldSize ? { width, height } : {}), hires },
+    controls: units.controls,
+  };
+  const all = [...context.notes, ...notes, ...hiresNotes, ...units.notes];
+  return finish(input, 'txt2img', request, all);
 }
 
 /**
@@ -301,11 +314,17 @@ function outpaintInput(request: Img2imgRequest) {
 }
 
 /** Turns a parsed img2img request into a job's parameters. Throws `ApiError` for what is refused. */
-export function fromImg2img(request: Img2imgRequest, context: ConversionContext): GenerationParams {
+export function fromImg2img(sent: Img2imgRequest, context: ConversionContext): GenerationParams {
+  const { controlnets = [] } = context;
+  const stencil = stencilOf(sent.use_stencil, sent.init_images ?? [], controlnets);
+  // A second picture is the stencil's map.
+  const request = stencil ? { ...sent, init_images: (sent.init_images ?? []).slice(0, 1) } : sent;
   const { params, notes } = commonParams(request, context);
+  const units = controlsOf(request, { controlnets, hasInitImage: true });
   const input = {
     ...params,
     ...readInitImages(request),
+    controls: [...(stencil ? [stencil] : []), ...units.controls].slice(0, MAX_CONTROLS),
     denoisingStrength: request.denoising_strength,
     resizeMode: request.resize_mode,
     initialNoiseMultiplier:
@@ -315,5 +334,5 @@ export function fromImg2img(request: Img2imgRequest, context: ConversionContext)
     backgroundColor: String(context.options.img2img_background_color ?? '#ffffff'),
     ...outpaintInput(request),
   };
-  return finish(input, 'img2img', request, [...context.notes, ...notes]);
+  return finish(input, 'img2img', request, [...context.notes, ...notes, ...units.notes]);
 }

@@ -118,13 +118,20 @@ export const FIELDS: readonly FieldEntry[] = [
   works('script_args', 'in A1111’s order; missing ones at the end are its defaults'),
   works('send_images'),
   works('save_images', 'the picture is saved; no grid is ever added'),
-  inert('alwayson_scripts', 'no script is available; each one named is mentioned in the reply'),
+  works(
+    'alwayson_scripts',
+    'ControlNet’s units, as sd-webui-controlnet names them; every other script is ignored, and mentioned in the reply',
+  ),
   works('force_task_id', 'kept as the key by which the result can be fetched again'),
   works('infotext', 'fills the fields that the request leaves out, settings too'),
   works('clip_skip', 'not A1111’s: above 0 it wins over `CLIP_stop_at_last_layers`'),
   works('sampler', 'not A1111’s: read where `sampler_name` is absent'),
   works('hf_model_id', 'SHARK’s: a checkpoint’s name, wins over `override_settings`'),
-  inert('use_stencil', 'SHARK’s ControlNet; not available in this version', [null, 'None']),
+  works(
+    'use_stencil',
+    'SHARK’s, in img2img: canny, and with their map as second init image scribble, openpose, zoedepth; a ControlNet with that in its name is used',
+  ),
+  works('controlnet_units', 'sd-webui-controlnet’s older place for units; read like its script'),
 ];
 
 /** Sentences for the fields of a parsed request that ask for something that has no effect here. */

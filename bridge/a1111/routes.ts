@@ -1,6 +1,7 @@
 import { Hono } from 'hono';
 import type { BridgeServices } from '../services.ts';
 import { catalogRoutes } from './catalog-routes.ts';
+import { controlnetRoutes } from './controlnet/routes.ts';
 import { docsRoutes } from './docs-routes.ts';
 import { handleErrors, notFound } from './errors.ts';
 import { generationRoutes } from './generation-routes.ts';
@@ -30,6 +31,7 @@ export function a1111Routes(services: BridgeServices, settings: A1111Settings = 
     optionsRoutes(services, settings),
     progressRoutes(services, board),
     catalogRoutes(services, settings),
+    controlnetRoutes(services),
     systemRoutes(settings),
     docsRoutes(),
   ];

@@ -3,6 +3,7 @@ import type { GenerationParams } from '../../protocol/generation.ts';
 import { formatGenerationInfo } from '../../protocol/generation-info.ts';
 import type { JobImage } from '../../protocol/job.ts';
 import type { BridgeServices } from '../services.ts';
+import { listControlnets } from './controlnet/names.ts';
 import {
   type ConversionContext,
   drawRandomSeed,
@@ -81,13 +82,15 @@ function convert(route: Route, request: GenerationRequest, context: ConversionCo
 async function createPreparer(route: Route, { services, settings, view }: RequestSurroundings) {
   const styles = (await settings.styles?.()) ?? [];
   const upscalers = (await services.models.list('esrgan')).map(({ name }) => name);
+  const controlnets = await listControlnets(services.models);
   return (request: GenerationRequest): Prepared => {
     const { options, changes, ...rest } = applyOverrides(
       overridesOf(request),
       view,
       services.settings.get(),
     );
-    const params = convert(route, request, { ...rest, options, styles, upscalers });
+    const lists = { styles, upscalers, controlnets };
+    const params = convert(route, request, { ...rest, options, ...lists });
     return { params, options, changes };
   };
 }

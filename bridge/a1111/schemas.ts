@@ -70,6 +70,7 @@ const foreignFields = {
   sampler: field.nameOrNull(),
   hf_model_id: field.nameOrNull(),
   use_stencil: field.nameOrNull(),
+  controlnet_units: field.list(),
 } as const;
 
 export const FOREIGN_FIELDS: readonly string[] = Object.keys(foreignFields);
@@ -148,6 +149,21 @@ export const fileData = z
 export const extrasBatchImagesRequest = z
   .object({ ...extrasFields, imageList: z.array(fileData).max(64) })
   .meta({ id: 'ExtrasBatchImagesRequest' });
+
+export const controlnetDetectRequest = z
+  .object({
+    controlnet_module: field.text('none'),
+    controlnet_input_images: field.textListOrNull({
+      maxItems: 64,
+      maxLength: MAX_IMAGE_CHARACTERS,
+    }),
+    controlnet_processor_res: field.integer(-1, { max: 4096 }),
+    controlnet_threshold_a: field.float(-1, { max: 10_000 }),
+    controlnet_threshold_b: field.float(-1, { max: 10_000 }),
+    controlnet_masks: field.textListOrNull({ maxItems: 64, maxLength: MAX_IMAGE_CHARACTERS }),
+    low_vram: field.boolean(false),
+  })
+  .meta({ id: 'Body_detect_controlnet_detect_post' });
 
 export const pngInfoRequest = z
   .object({ image: field.requiredText(image) })

@@ -14,7 +14,6 @@ export const NOT_IMPLEMENTED: Readonly<Record<string, string>> = {
   '/sdapi/v1/server-kill': 'The API does not stop the bridge: press Ctrl+C where it runs.',
   '/sdapi/v1/server-restart': 'The API does not restart the bridge: start it again where it runs.',
   '/sdapi/v1/server-stop': 'The API does not stop the bridge: press Ctrl+C where it runs.',
-  '/controlnet/detect': 'This version has no ControlNet preprocessors.',
 };
 
 function memory() {

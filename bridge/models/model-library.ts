@@ -7,6 +7,7 @@ import type { Logger } from '../log.ts';
 import type { ModelFolders } from '../options/options.ts';
 import type { EngineDirectory, ModelLibrary } from '../services.ts';
 import type { Hasher } from './hasher.ts';
+import { legacyHash } from './legacy-hash.ts';
 import { readSafetensorsSummary, type SafetensorsSummary } from './safetensors-summary.ts';
 import { asKind, describePath, type FoundModel, scanModels } from './scan.ts';
 
@@ -58,6 +59,7 @@ export class FolderModelLibrary implements ModelLibrary {
     string,
     { version: string; summary: Promise<SafetensorsSummary | null> }
   >();
+  readonly #legacyHashes = new Map<string, { version: string; hash: Promise<string | null> }>();
   /** What was found, by listing, so that hashing finds the files of what was listed. */
   readonly #origins = new WeakMap<ModelListing, FoundModel>();
 
@@ -249,6 +251,18 @@ export class FolderModelLibrary implements ModelLibrary {
     const [file] = listing.files;
     if (!model || !file) return Promise.resolve(null);
     return this.#summaryOf(join(model.root, file.path), listing.version);
+  }
+
+  legacyHash(listing: ModelListing): Promise<string | null> {
+    const model = this.#origins.get(listing);
+    const weights = listing.files.find(({ path }) => /\.safetensors$/i.test(path));
+    if (!model || !weights) return Promise.resolve(null);
+    const path = join(model.root, weights.path);
+    const known = this.#legacyHashes.get(path);
+    if (known?.version === listing.version) return known.hash;
+    const hash = legacyHash(path);
+    this.#legacyHashes.set(path, { version: listing.version, hash });
+    return hash;
   }
 
   #summaryOf(path: string, version: string): Promise<SafetensorsSummary | null> {

@@ -6,6 +6,7 @@ import type { GeneratedImage, GenerateOptions, GenerationProgress } from '../sha
 import type { EngineAccess } from './browser-access.ts';
 import type { LoadedCheckpoint } from './checkpoint-keeper.ts';
 import type { ControlnetUse } from './control/controlnets.ts';
+import { runPreprocessJob } from './control/preprocess-job.ts';
 import { assertFits } from './device-limits.ts';
 import { runGridJob } from './images/grid.ts';
 import { withOutpainting } from './images/outpaint.ts';
@@ -103,6 +104,7 @@ async function attemptJob(
     return runUpscaleJob(params, options, () => flags.isInterrupted, host);
   }
   if (params.mode === 'grid') return runGridJob(params, options, host);
+  if (params.mode === 'preprocess') return runPreprocessJob(params, options, host);
   const startedAt = performance.now();
   const tell = (activity: EngineActivity) =>
     options.onProgress?.(loadProgress(activity, params.batchCount * params.batchSize));

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { makePng } from './fake-services.ts';
+import { EMBEDDED, listing, makePng } from './fake-services.ts';
 import { createServer } from './helpers.ts';
 
 /** One request as a client sends it, and what it takes out of the reply. */
@@ -88,7 +88,8 @@ async function send(server: Server, { method, path, headers, body }: Exchange) {
 }
 
 describe.each(recordings)('$client', ({ exchanges }) => {
-  const server = createServer();
+  const models = [EMBEDDED, listing('control_v11p_sd15_canny', { kind: 'controlnet' })];
+  const server = createServer({ models });
   it.each(exchanges)('$name', async (exchange) => {
     const response = await send(server, exchange);
     const text = await response.text();

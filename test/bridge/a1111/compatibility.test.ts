@@ -31,7 +31,6 @@ describe('the table of fields', () => {
     tiling: true,
     refiner_checkpoint: 'refiner',
     firstpass_image: png,
-    use_stencil: 'canny',
   };
 
   it('covers every field that is mentioned', () => {

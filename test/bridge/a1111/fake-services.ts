@@ -340,6 +340,7 @@ export function fakeServices(options: FakeOptions = {}) {
     models: {
       list: async (kind) => models.filter((model) => model.kind === kind),
       sha256: (model) => hashes[model.name] ?? null,
+      legacyHash: async (model) => hashes[model.name]?.slice(0, 8) ?? null,
       async refresh() {
         library.refreshes++;
       },

@@ -85,6 +85,7 @@ const BODIES: Readonly<Record<string, unknown>> = {
   '/sdapi/v1/png-info': { image: png },
   '/sdapi/v1/extra-single-image': { image: png },
   '/sdapi/v1/extra-batch-images': { imageList: [{ data: png, name: 'one.png' }] },
+  '/controlnet/detect': { controlnet_module: 'canny', controlnet_input_images: [png] },
 };
 
 describe('replies', () => {
