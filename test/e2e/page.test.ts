@@ -1,11 +1,9 @@
-import { createReadStream, existsSync, statSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import { extname, join } from 'node:path';
 import type { Browser, Page } from 'playwright';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freePort, ROOT, type RunningBridge, startBridge } from './support/bridge.ts';
+import { type RunningBridge, startBridge } from './support/bridge.ts';
 import { launchBrowser } from './support/browser.ts';
 import { contrast, decodePng } from './support/png.ts';
+import { openStaticHost } from './support/static-host.ts';
 
 /** Types into the page as a person would, by the names that the design settles. */
 async function generateByHand(page: Page, prompt: string): Promise<Buffer> {
@@ -61,45 +59,15 @@ describe('the page', () => {
   });
 
   describe('on a static host, under a sub-path, with no bridge and no headers', () => {
-    let server: Server;
-    let port: number;
-    const types: Record<string, string> = {
-      '.html': 'text/html',
-      '.js': 'text/javascript',
-      '.mjs': 'text/javascript',
-      '.css': 'text/css',
-      '.json': 'application/json',
-      '.wasm': 'application/wasm',
-      '.svg': 'image/svg+xml',
-    };
-
+    let host: Awaited<ReturnType<typeof openStaticHost>>;
     beforeAll(async () => {
-      port = await freePort();
-      server = createServer((request, response) => {
-        const path = decodeURIComponent((request.url ?? '/').split('?')[0] ?? '/');
-        if (!path.startsWith('/studio/') || path.includes('..')) {
-          response.writeHead(404, { 'content-type': 'text/html' }).end('<h1>not here</h1>');
-          return;
-        }
-        let file = join(ROOT, 'dist', path.slice('/studio/'.length));
-        if (existsSync(file) && statSync(file).isDirectory()) file = join(file, 'index.html');
-        if (!existsSync(file)) {
-          response.writeHead(404, { 'content-type': 'text/html' }).end('<h1>not here</h1>');
-          return;
-        }
-        response.writeHead(200, {
-          'content-type': types[extname(file)] ?? 'application/octet-stream',
-          'content-length': statSync(file).size,
-        });
-        createReadStream(file).pipe(response);
-      });
-      await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+      host = await openStaticHost();
     });
-    afterAll(() => new Promise((resolve) => server.close(resolve)));
+    afterAll(() => host?.close());
 
     it('makes a picture', async () => {
       const page = await browser.newPage();
-      await page.goto(`http://127.0.0.1:${port}/studio/?device=wasm`);
+      await page.goto(`${host.url}?device=wasm`);
       const picture = decodePng(await generateByHand(page, 'a yellow sun'));
       expect([picture.width, picture.height]).toEqual([512, 512]);
       expect(contrast(picture)).toBeGreaterThan(10);

@@ -41,14 +41,26 @@ export interface RunningBridge {
   stop(): Promise<number | null>;
 }
 
-/** Starts the built bridge as its own process on a free port with an empty data folder. */
-export async function startBridge(args: readonly string[] = []): Promise<RunningBridge> {
+interface BridgeSurroundings {
+  readonly root?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly dataDir?: string;
+}
+
+/**
+ * Starts the built bridge as its own process on a free port with an empty data folder; `root` holds the
+ * build where it is not the repository's own. A `dataDir` that is given is kept.
+ */
+export async function startBridge(
+  args: readonly string[] = [],
+  { root = ROOT, env = {}, dataDir: given }: BridgeSurroundings = {},
+): Promise<RunningBridge> {
   const port = await freePort();
-  const dataDir = mkdtempSync(join(tmpdir(), 'easel-e2e-'));
+  const dataDir = given ?? mkdtempSync(join(tmpdir(), 'easel-e2e-'));
   const child = spawn(
     process.execPath,
-    [join(ROOT, 'build/bridge/main.js'), '--port', String(port), '--data-dir', dataDir, ...args],
-    { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] },
+    [join(root, 'build/bridge/main.js'), '--port', String(port), '--data-dir', dataDir, ...args],
+    { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } },
   );
   let text = '';
   child.stdout?.on('data', (chunk) => {
@@ -93,7 +105,7 @@ export async function startBridge(args: readonly string[] = []): Promise<Running
     async stop() {
       if (child.exitCode === null) child.kill('SIGTERM');
       const code = await exited;
-      rmSync(dataDir, { recursive: true, force: true });
+      if (given === undefined) rmSync(dataDir, { recursive: true, force: true });
       return code;
     },
   };

@@ -1,4 +1,4 @@
-import { type Browser, chromium } from 'playwright';
+import { type Browser, type BrowserContext, chromium } from 'playwright';
 import { findChromium } from '../../../tools/lib/chromium.mjs';
 
 const BASE_FLAGS = [
@@ -16,13 +16,32 @@ const SOFTWARE_WEBGPU_FLAGS = [
   '--enable-features=Vulkan',
 ];
 
-/** The system's Chromium, headless; with `webgpu` on Dawn's software adapter. */
-export function launchBrowser({ webgpu = false } = {}): Promise<Browser> {
+function launchOptions({ webgpu = false }) {
   const executablePath = findChromium();
   if (!executablePath) throw new Error('no Chromium found; npm test installs or names one');
-  return chromium.launch({
+  return {
     executablePath,
     args: webgpu ? [...BASE_FLAGS, ...SOFTWARE_WEBGPU_FLAGS] : BASE_FLAGS,
     ignoreDefaultArgs: webgpu ? ['--disable-gpu'] : [],
-  });
+  };
+}
+
+/** The system's Chromium, headless; with `webgpu` on Dawn's software adapter, with flags of the test's own. */
+export function launchBrowser({
+  webgpu = false,
+  args = [],
+}: {
+  webgpu?: boolean;
+  args?: readonly string[];
+} = {}): Promise<Browser> {
+  const options = launchOptions({ webgpu });
+  return chromium.launch({ ...options, args: [...options.args, ...args] });
+}
+
+/**
+ * The same with a profile of its own on the disk, as a user's browser has one. The contexts of `launchBrowser`
+ * are incognito windows, whose IndexedDB lies in memory and is given up when that gets short.
+ */
+export function launchProfile(folder: string, { webgpu = false } = {}): Promise<BrowserContext> {
+  return chromium.launchPersistentContext(folder, launchOptions({ webgpu }));
 }
