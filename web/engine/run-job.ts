@@ -1,5 +1,5 @@
 import type { EngineActivity } from '../../protocol/device.ts';
-import { GenerationError } from '../../protocol/errors.ts';
+import { type ErrorCode, GenerationError } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary } from '../../protocol/job.ts';
 import type { GeneratedImage, GenerateOptions, GenerationProgress } from '../shared/engine.ts';
@@ -53,14 +53,17 @@ export interface JobHost {
   }>;
   /** Drops a device that failed, so that the next `load` opens a fresh one. */
   renewDevice(): Promise<void>;
-  /** Makes the checkpoint in memory work with the least memory; false when it does so already. */
+  /**
+   * Makes the engine work with less memory from now on; false when the checkpoint could do with no less and
+   * left, to be loaded anew by the next job.
+   */
   economise(): Promise<boolean>;
 }
 
 const RETRIED = 'The graphics device was lost on the way; the job was made again on a fresh one.';
 
 const ECONOMISED =
-  'The device ran out of memory; the job was made again with one part of the model in memory at a time, which is slower. A smaller picture or precision avoids that.';
+  'The device ran out of memory; the job was made again with one part of the model in memory at a time, which is slower, and weights get half as much memory from now on. A smaller picture or precision avoids that.';
 
 /** Runs one job to its summary; one that loses its device or its memory is made again, once. */
 export async function runJob(
@@ -83,15 +86,30 @@ export async function runJob(
   try {
     return await attemptJob(params, once, flags, host);
   } catch (error) {
-    const code = error instanceof GenerationError ? error.code : null;
-    const isWorthATry = code === 'out-of-memory' && (await host.economise());
-    if (code !== 'device-lost' && !isWorthATry) throw error;
+    const code = codeOf(error);
+    if (code !== 'device-lost' && code !== 'out-of-memory') throw error;
+    if (code === 'out-of-memory' && !(await host.economise())) throw withoutMemory(error);
     console.error('A job failed and is made again.', error);
     if (code === 'device-lost') await host.renewDevice();
-    const summary = await attemptJob(params, once, flags, host);
+    const summary = await attemptJob(params, once, flags, host).catch(async (again: unknown) => {
+      if (codeOf(again) !== 'out-of-memory') throw again;
+      await host.economise();
+      throw withoutMemory(again);
+    });
     const note = code === 'device-lost' ? RETRIED : ECONOMISED;
     return { ...summary, notes: [...summary.notes, note] };
   }
+}
+
+function codeOf(error: unknown): ErrorCode | null {
+  return error instanceof GenerationError ? error.code : null;
+}
+
+/** The same error with what follows from it for the next job. */
+function withoutMemory(error: unknown): unknown {
+  if (!(error instanceof GenerationError)) return error;
+  const message = `${error.message} The next job loads the checkpoint anew, with half as much memory for its weights.`;
+  return new GenerationError(error.code, message, { cause: error });
 }
 
 async function attemptJob(
