@@ -1,4 +1,5 @@
 import type { ModelListing } from './catalog.ts';
+import { expectedName, parseModelReference } from './downloads/model-reference.ts';
 
 /** A well-known model that can be fetched with one click or by its id. */
 export interface KnownModel {
@@ -338,4 +339,11 @@ export function findKnownModel(id: string): KnownModel | null {
       [own, ...formerIds].some((known) => known.toLowerCase() === wanted),
     ) ?? null
   );
+}
+
+/** The name that a model has in the lists when its Hugging Face id (`owner/name`) was downloaded; null for other texts. */
+export function nameOfModelId(id: string): string | null {
+  const known = findKnownModel(id);
+  if (known) return expectedName(parseModelReference(known.source));
+  return /^[A-Za-z0-9][\w.-]*\/([\w.-]+)$/.exec(id.trim())?.[1] ?? null;
 }

@@ -1,4 +1,5 @@
 import { EMBEDDED_CHECKPOINT, type ModelListing } from '../../protocol/catalog.ts';
+import { nameOfModelId } from '../../protocol/known-models.ts';
 import type { BridgeServices } from '../services.ts';
 
 /** A checkpoint as `/sdapi/v1/sd-models` lists it, with the name that the engine knows it by. */
@@ -80,9 +81,13 @@ export function findCheckpoint(
   const exact = entries.find((entry) => aliases(entry).includes(text));
   if (exact) return exact;
   const loose = text.toLowerCase().replace(/ \[[0-9a-f]{8,64}\]$/, '');
-  return (
-    entries.find((entry) => aliases(entry).some((alias) => alias.toLowerCase() === loose)) ?? null
+  const named = entries.find((entry) =>
+    aliases(entry).some((alias) => alias.toLowerCase() === loose),
   );
+  if (named) return named;
+  // SHARK's clients name models by their Hugging Face ids.
+  const downloaded = nameOfModelId(text)?.toLowerCase();
+  return entries.find(({ name }) => name.toLowerCase() === downloaded) ?? null;
 }
 
 /** The checkpoint that the next job uses unless it says otherwise: the chosen one, the loaded one, the embedded one. */

@@ -6,8 +6,8 @@ import {
   type SavedDownload,
   savedDownload,
 } from '../../protocol/downloads/download-manager.ts';
-import type { DownloadPlan } from '../../protocol/downloads/download-plan.ts';
 import type { DownloadKind } from '../../protocol/downloads/file-kind.ts';
+import type { DownloadPlan } from '../../protocol/downloads/plan-parts.ts';
 import { neededRoom } from '../../protocol/downloads/room.ts';
 import { syncFolder, writeFileWhole } from '../files.ts';
 import type { Logger } from '../log.ts';

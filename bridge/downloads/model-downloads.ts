@@ -1,9 +1,9 @@
-import { basename } from 'node:path';
 import type { EngineActivity } from '../../protocol/device.ts';
 import { DownloadManager } from '../../protocol/downloads/download-manager.ts';
-import type { DownloadPlan } from '../../protocol/downloads/download-plan.ts';
 import type { DownloadRequest, DownloadView } from '../../protocol/downloads/download-view.ts';
 import { type AccessTokens, NO_TOKENS } from '../../protocol/downloads/http-client.ts';
+import { expectedName, parseModelReference } from '../../protocol/downloads/model-reference.ts';
+import type { DownloadPlan } from '../../protocol/downloads/plan-parts.ts';
 import { gigabytes } from '../../protocol/downloads/room.ts';
 import { GenerationError } from '../../protocol/errors.ts';
 import { findKnownModel } from '../../protocol/known-models.ts';
@@ -64,10 +64,8 @@ export class ModelDownloads {
    * with `GenerationError` when it cannot be had.
    */
   async checkpoint(reference: string): Promise<string> {
-    const expected = basename(findKnownModel(reference)?.source ?? reference).replace(/@.*$/, '');
-    if (/^[\w.-]+\/[\w.-]+(@.*)?$/.test(reference) && (await this.#isListed(expected))) {
-      return expected;
-    }
+    const expected = this.#expectedName(reference);
+    if (expected !== null && (await this.#isListed(expected))) return expected;
     const view = this.start({ reference, kind: null, tokens: NO_TOKENS });
     const before = await this.#storage.finishedName(view.id, 'checkpoint');
     if (before !== null && (await this.#isListed(before))) {
@@ -80,6 +78,12 @@ export class ModelDownloads {
       'unsupported',
       `${plan.title} was downloaded, but it is no checkpoint (${plan.kind}), so it cannot be selected as one.`,
     );
+  }
+
+  #expectedName(reference: string): string | null {
+    const { hubEndpoint } = this.#options;
+    const source = findKnownModel(reference)?.source ?? reference;
+    return expectedName(parseModelReference(source, { hubEndpoint }));
   }
 
   async #isListed(name: string): Promise<boolean> {

@@ -1,16 +1,18 @@
 import { z } from 'zod';
 import { GenerationError, serializeError } from '../errors.ts';
 import { type StopSignal, webPlatform } from '../web-platform.ts';
-import { type DownloadPlan, downloadPlan, planDownload } from './download-plan.ts';
+import { planDownload } from './download-plan.ts';
 import { DownloadRate } from './download-rate.ts';
 import type { DownloadAction, DownloadRequest, DownloadView } from './download-view.ts';
 import type { AccessTokens, HttpGet } from './http-client.ts';
 import {
   type ModelReference,
   parseModelReference,
+  referenceId,
   referenceText,
   shownReference,
 } from './model-reference.ts';
+import { type DownloadPlan, downloadPlan } from './plan-parts.ts';
 import { type PartFile, transferFile } from './transfer.ts';
 
 /** A download as it outlives the process. */
@@ -79,18 +81,6 @@ interface Entry {
   work: Promise<void>;
 }
 
-/** Two rounds of FNV-1a: the same reference is the same download, in every tab and after a restart. */
-function idOf(text: string): string {
-  const round = (seed: number) => {
-    let hash = seed;
-    for (let i = 0; i < text.length; i++) {
-      hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-    }
-    return (hash >>> 0).toString(16).padStart(8, '0');
-  };
-  return round(0x811c9dc5) + round(0x2f6e2b1d);
-}
-
 /** Downloads models: a few at a time, to be paused, gone on with and cancelled; what is here outlives the process. */
 export class DownloadManager {
   readonly #options: DownloadManagerOptions;
@@ -123,7 +113,7 @@ export class DownloadManager {
   /** Begins a download, or goes on with the same one. Throws `invalid-request` for what names no model. */
   start(request: DownloadRequest): DownloadView {
     const reference = this.#parse(request.reference);
-    const id = idOf(referenceText(reference));
+    const id = referenceId(reference);
     const known = this.#entries.get(id);
     const isUnderWay = known && !['finished', 'failed', 'paused'].includes(known.state);
     if (isUnderWay) return this.#view(known);

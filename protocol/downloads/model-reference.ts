@@ -188,6 +188,31 @@ export function isPlainSegment(segment: string): boolean {
   );
 }
 
+/** File names that tell nothing: the repository's name is taken instead. */
+const GENERIC_NAMES = /^(pytorch_lora_weights|diffusion_pytorch_model|model|adapter_model|lora)$/i;
+
+/** The name that a model of the hub will have in the lists; null where only the host knows. */
+export function expectedName(reference: ModelReference): string | null {
+  if (reference.type !== 'hub-repo' && reference.type !== 'hub-file') return null;
+  const repoName = reference.repo.split('/')[1] ?? null;
+  if (reference.type === 'hub-repo') return repoName;
+  const stem = (reference.path.split('/').at(-1) ?? '').replace(/\.safetensors$/i, '');
+  return GENERIC_NAMES.test(stem) ? repoName : stem;
+}
+
+/** Two rounds of FNV-1a over a reference: the same one is the same download, in every tab and after a restart. */
+export function referenceId(reference: ModelReference): string {
+  const text = referenceText(reference);
+  const round = (seed: number) => {
+    let hash = seed;
+    for (let i = 0; i < text.length; i++) {
+      hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+    }
+    return (hash >>> 0).toString(16).padStart(8, '0');
+  };
+  return round(0x811c9dc5) + round(0x2f6e2b1d);
+}
+
 /** The reference as anybody may see it: an address's query may hold what lets its owner in. */
 export function shownReference(reference: ModelReference): string {
   const text = referenceText(reference);

@@ -1,6 +1,6 @@
 import { GenerationError } from '../errors.ts';
 import { pause, type StopSignal, webPlatform } from '../web-platform.ts';
-import { type PlannedFile, totalBytes } from './download-plan.ts';
+import { totalBytes } from './host-reads.ts';
 import {
   checkStatus,
   givenUp,
@@ -12,6 +12,7 @@ import {
   send,
   TransientError,
 } from './http-client.ts';
+import type { PlannedFile } from './plan-parts.ts';
 
 /** A file on its way: the bytes that are here, and where more go. */
 export interface PartFile {

@@ -52,6 +52,9 @@ describe('--hf-model-id', () => {
       sd_model_checkpoint: expect.stringContaining('first'),
     });
     expect((await get('/easel/v1/engine-token')).checkpoint).toBe('first');
+    // Clients that know the id find it by that as well.
+    const chosen = await bridge.post('/sdapi/v1/options', { sd_model_checkpoint: 'owner/first' });
+    expect(chosen.status).toBe(200);
     const path = join(bridge.dataFolder, 'models/Stable-diffusion/first.safetensors');
     expect(readFileSync(path).equals(CHECKPOINT)).toBe(true);
   });

@@ -3,7 +3,7 @@ import { kindOfTensors } from '../../../protocol/downloads/file-kind.ts';
 import { retryAfterMs } from '../../../protocol/downloads/http-client.ts';
 import { chooseHubFiles } from '../../../protocol/downloads/hub-files.ts';
 import { parseModelReference } from '../../../protocol/downloads/model-reference.ts';
-import { findKnownModel, KNOWN_MODELS } from '../../../protocol/known-models.ts';
+import { findKnownModel, KNOWN_MODELS, nameOfModelId } from '../../../protocol/known-models.ts';
 
 function choose(paths: Readonly<Record<string, number>> | readonly string[]) {
   const sized = Array.isArray(paths) ? Object.fromEntries(paths.map((path) => [path, 1])) : paths;
@@ -125,6 +125,13 @@ describe('the list of known models', () => {
     for (const { source } of KNOWN_MODELS) {
       expect(['hub-repo', 'hub-file', 'civitai']).toContain(parseModelReference(source).type);
     }
+  });
+
+  test('says under which name a downloaded id is listed', () => {
+    expect(nameOfModelId('Linaqruf/anything-v3.0')).toBe('Anything-V3.0-pruned-fp16');
+    expect(nameOfModelId('runwayml/stable-diffusion-v1-5')).toBe('stable-diffusion-v1-5');
+    expect(nameOfModelId('owner/name')).toBe('name');
+    expect(nameOfModelId('dreamshaper_8 [abc]')).toBeNull();
   });
 
   test("finds SHARK's names in any case, also those that moved", () => {

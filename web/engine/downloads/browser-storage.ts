@@ -4,7 +4,7 @@ import {
   type SavedDownload,
   savedDownload,
 } from '../../../protocol/downloads/download-manager.ts';
-import type { DownloadPlan } from '../../../protocol/downloads/download-plan.ts';
+import type { DownloadPlan } from '../../../protocol/downloads/plan-parts.ts';
 import { gigabytes, neededRoom } from '../../../protocol/downloads/room.ts';
 import { GenerationError } from '../../../protocol/errors.ts';
 import type { KeyValueStore } from '../models/key-value-store.ts';
