@@ -23,6 +23,11 @@ export interface GraphOptions {
   readonly finalNorm?: boolean;
   /** Text encoders: adds the output `pooled`. */
   readonly pooled?: boolean;
+  /**
+   * UNet: says that all rows are at one timestep and that each latent comes under that many texts, text by text (cond
+   * rows first, then uncond rows). What precedes the texts is then computed once, and the time costs no pass of its own.
+   */
+  readonly texts?: number;
   /** UNet: takes a ControlNet's residuals, `control_down_0` … and `control_mid`. */
   readonly control?: boolean;
   /** ControlNet: embeds the control picture, or gives the residuals (the default). */
@@ -65,6 +70,7 @@ export function buildGraph(
     clipSkip = 1,
     finalNorm = true,
     pooled = false,
+    texts,
     control = false,
     stage = 'residuals',
     isAdded = false,
@@ -87,6 +93,7 @@ export function buildGraph(
       clipSkip,
       finalNorm,
       pooled,
+      texts,
       control,
       stage,
       isAdded,

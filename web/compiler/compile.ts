@@ -26,7 +26,7 @@ import { ShardWriter } from './shard-writer.ts';
 import { codesShape, hasCodes, scalesName, type WeightSpec } from './weights.ts';
 
 /** Part of every cache key: raised whenever the same input would give other bytes. */
-export const COMPILER_VERSION = 2;
+export const COMPILER_VERSION = 3;
 
 const MEBIBYTE = 1024 * 1024;
 /** What is read and converted at a time. */

@@ -41,6 +41,8 @@ export interface ComponentOptions {
   readonly pooled: boolean;
   /** UNet: takes a ControlNet's residuals. */
   readonly control: boolean;
+  /** UNet: how many texts each latent comes under, where all rows are at one timestep. */
+  readonly texts?: number | undefined;
   /** ControlNet: which half of its work. */
   readonly stage: ControlStage;
   /** ControlNet: takes another one's residuals and adds its own. */
@@ -96,8 +98,17 @@ export function buildComponent(
   weights: WeightSource,
   options: ComponentOptions,
 ): GraphBuilder {
-  const { clipSkip, finalNorm, pooled, control, pool, overrides, provider, maxBindingBytes } =
-    options;
+  const {
+    clipSkip,
+    finalNorm,
+    pooled,
+    control,
+    texts,
+    pool,
+    overrides,
+    provider,
+    maxBindingBytes,
+  } = options;
   const g = new GraphBuilder(name, { dtype, provider, weights });
   switch (config.type) {
     case 'clip-text':
@@ -111,7 +122,7 @@ export function buildComponent(
       });
       break;
     case 'unet':
-      buildUnet(g, config, { ...shape, control });
+      buildUnet(g, config, { ...shape, control, ...(texts ? { texts } : {}) });
       break;
     case 'autoencoder-kl':
       if (name === 'vae_encoder') buildVaeEncoder(g, config, shape);

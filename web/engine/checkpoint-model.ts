@@ -231,16 +231,20 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
   ): BatchSessions {
     const { pictures, height, width, controls = [] } = batch;
     // Only a batch with ControlNets pays for their inputs.
-    const unetOptions: GraphOptions = controls.length > 0 ? { control: true } : {};
+    const unetOptions = (copies: number): GraphOptions => ({
+      texts: copies,
+      ...(controls.length > 0 ? { control: true } : {}),
+    });
     const unetShape = (copies: number, tokens: number): GraphShape => ({
       ...latentShapeOf(copies * pictures, height, width),
       tokens,
     });
     return {
-      unet: (copies, tokens) => session('unet', unetShape(copies, tokens), unetOptions, true),
+      unet: (copies, tokens) =>
+        session('unet', unetShape(copies, tokens), unetOptions(copies), true),
       hasRoomForSingle: (tokens) =>
         cache.hasRoomFor(
-          sessionKey('unet', unetShape(1, tokens), unetOptions),
+          sessionKey('unet', unetShape(1, tokens), unetOptions(1)),
           weightBytes(component('unet')),
         ),
       vaeDecoder: () => vae('vae_decoder', height, width),

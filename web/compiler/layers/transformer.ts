@@ -1,12 +1,12 @@
 import type { GraphBuilder, Value } from '../onnx/graph-builder.ts';
-import { add, gelu, mul, split } from '../onnx/ops.ts';
+import { add, gelu, mul, repeatRows, split } from '../onnx/ops.ts';
 import { multiHeadAttention } from './attention.ts';
 import {
   conv2d,
   dimensions4,
-  groupNorm,
   layerNorm,
-  linearBias,
+  moduleBias,
+  normedProjection,
   project,
   toPicture,
   toTokens,
@@ -29,7 +29,8 @@ const LAYER_NORM_EPSILON = 1e-5;
 const GROUP_NORM_EPSILON = 1e-6;
 
 /**
- * diffusers' `Transformer2DModel`: NCHW in, NCHW out. Its projections are 1×1 convolutions, also where
+ * diffusers' `Transformer2DModel`: NCHW in, NCHW out, as many rows as texts. Where fewer come in, they are computed once
+ * up to the first look at the texts. Its projections are 1×1 convolutions, also where
  * the checkpoint has linear layers: the same numbers, and the bias comes free.
  */
 export function transformer2d(
@@ -41,11 +42,11 @@ export function transformer2d(
   const [, channels, height, width] = dimensions4(x);
   return g.scope(name, () => {
     const norm = { groups: options.normGroups, epsilon: GROUP_NORM_EPSILON };
-    const normed = groupNorm(g, 'norm', x, norm);
-    const projected = conv2d(g, 'proj_in', normed, { outChannels: channels, kernel: 1 });
+    const projected = normedProjection(g, { normName: 'norm', name: 'proj_in' }, x, norm);
     const tokens = transformerBlocks(g, toTokens(g, projected), options);
     const picture = toPicture(g, tokens, height, width);
-    return add(g, conv2d(g, 'proj_out', picture, { outChannels: channels, kernel: 1 }), x);
+    const made = conv2d(g, 'proj_out', picture, { outChannels: channels, kernel: 1 });
+    return add(g, made, repeatRows(g, x, made.shape[0] ?? 1));
   });
 }
 
@@ -73,7 +74,8 @@ function transformerBlock(
   const self = attention(g, 'attn1', first.normed, first.normed, options);
   const second = normOfSum(g, 'norm2', { skip: first.sum, ...self }, LAYER_NORM_EPSILON);
   const cross = attention(g, 'attn2', second.normed, options.context, options);
-  const third = normOfSum(g, 'norm3', { skip: second.sum, ...cross }, LAYER_NORM_EPSILON);
+  const skip = repeatRows(g, second.sum, options.context.shape[0] ?? 1);
+  const third = normOfSum(g, 'norm3', { skip, ...cross }, LAYER_NORM_EPSILON);
   return { skip: third.sum, ...feedForward(g, third.normed) };
 }
 
@@ -87,13 +89,13 @@ function attention(
 ): Omit<PendingSum, 'skip'> {
   const features = x.shape.at(-1) ?? 0;
   return g.scope(name, () => {
-    const q = project(g, 'to_q', x, features);
+    const q = repeatRows(g, project(g, 'to_q', x, features), context.shape[0] ?? 1);
     const k = project(g, 'to_k', context, features);
     const v = project(g, 'to_v', context, features);
     const attended = multiHeadAttention(g, { q, k, v }, { heads, wide: upcastAttention });
     return {
       delta: project(g, 'to_out.0', attended, features),
-      bias: linearBias(g, 'to_out.0', features),
+      bias: moduleBias(g, 'to_out.0', features),
     };
   });
 }
@@ -104,7 +106,7 @@ function feedForward(g: GraphBuilder, x: Value): Omit<PendingSum, 'skip'> {
   const inner = features * 4;
   return g.scope('ff', () => {
     const projected = project(g, 'net.0.proj', x, 2 * inner);
-    const bias = linearBias(g, 'net.0.proj', 2 * inner);
+    const bias = moduleBias(g, 'net.0.proj', 2 * inner);
     // One node, which only the WebGPU provider has.
     const gated =
       g.provider === 'webgpu'
@@ -117,7 +119,7 @@ function feedForward(g: GraphBuilder, x: Value): Omit<PendingSum, 'skip'> {
         : geglu(g, add(g, projected, bias));
     return {
       delta: project(g, 'net.2', gated, features),
-      bias: linearBias(g, 'net.2', features),
+      bias: moduleBias(g, 'net.2', features),
     };
   });
 }

@@ -1,8 +1,20 @@
 import { multiHeadAttention } from '../layers/attention.ts';
-import { layerNorm, linear, linearBias, project } from '../layers/basic.ts';
+import { layerNorm, linear, moduleBias, project } from '../layers/basic.ts';
 import { normOfSum, type PendingSum } from '../layers/residual.ts';
 import type { GraphBuilder, Value } from '../onnx/graph-builder.ts';
-import { add, cast, floats, gelu, matMul, mul, reshape, scalar, sub, swish } from '../onnx/ops.ts';
+import {
+  add,
+  cast,
+  firstRows,
+  floats,
+  gelu,
+  matMul,
+  mul,
+  reshape,
+  scalar,
+  sub,
+  swish,
+} from '../onnx/ops.ts';
 
 /** transformers' `CLIPTextModel`, or `CLIPTextModelWithProjection` where there is a projection. */
 export type ClipTextConfig = {
@@ -167,12 +179,6 @@ function gatherPieces(g: GraphBuilder, pieces: readonly Value[], ids: Value): Va
   return sum;
 }
 
-function firstRows(g: GraphBuilder, x: Value, rows: number): Value {
-  const bound = (value: number) => g.constant('int64', [1], BigInt64Array.of(BigInt(value)));
-  const shape = [rows, ...x.shape.slice(1)];
-  return g.op('Slice', [x, bound(0), bound(rows), bound(0)], { dtype: x.dtype, shape });
-}
-
 /** What a token may not look at; large enough that its share is exactly 0 in either precision. */
 function causalMask(g: GraphBuilder, tokens: number): Value {
   const hidden = g.dtype === 'float16' ? -60000 : -1e9;
@@ -200,7 +206,7 @@ function selfAttention(
     const attended = multiHeadAttention(g, { q, k, v }, { heads, bias, mask });
     return {
       delta: project(g, 'out_proj', attended, hiddenSize),
-      bias: linearBias(g, 'out_proj', hiddenSize),
+      bias: moduleBias(g, 'out_proj', hiddenSize),
     };
   });
 }
@@ -211,7 +217,7 @@ function feedForward(g: GraphBuilder, config: ClipTextConfig, x: Value): Omit<Pe
     const active = config.activation === 'quick_gelu' ? swish(g, inner, 1.702) : gelu(g, inner);
     return {
       delta: project(g, 'fc2', active, config.hiddenSize),
-      bias: linearBias(g, 'fc2', config.hiddenSize),
+      bias: moduleBias(g, 'fc2', config.hiddenSize),
     };
   });
 }

@@ -4,7 +4,7 @@ import { downsample, upsample } from '../layers/sampling.ts';
 import { timestepSinusoid } from '../layers/time-embedding.ts';
 import { transformer2d } from '../layers/transformer.ts';
 import type { GraphBuilder, Value } from '../onnx/graph-builder.ts';
-import { add, cast, concat, reshape, silu } from '../onnx/ops.ts';
+import { add, cast, concat, firstRows, repeatRows, reshape, silu } from '../onnx/ops.ts';
 
 /** One level of the UNet, down or up, in the order it is run. */
 export type UnetLevel = {
@@ -48,14 +48,21 @@ export interface UnetOptions {
   readonly tokens: number;
   /** Takes a ControlNet's residuals. */
   readonly control?: boolean;
+  /**
+   * Says that all rows are at one timestep, and that the latents come under that many texts one after another: the rows
+   * of a text are those of the first. What no text has touched yet is then computed once.
+   */
+  readonly texts?: number;
 }
 
 /** What every block of one UNet pass shares. */
 export interface UnetPass {
   readonly g: GraphBuilder;
   readonly config: UnetConfig;
+  /** [batch, features], or one row where all are at one timestep. */
   readonly activatedTime: Value;
   readonly context: Value;
+  readonly batch: number;
 }
 
 /**
@@ -68,7 +75,7 @@ export function buildUnet(g: GraphBuilder, config: UnetConfig, options: UnetOpti
   const skips = [first];
   let hidden = downBlocks(pass, first, skips);
   hidden = midBlock(pass, hidden);
-  if (options.control) hidden = addResiduals(g, hidden, skips);
+  if (options.control) hidden = addResiduals(pass, hidden, skips);
   hidden = upBlocks(pass, hidden, skips);
   const norm = { groups: config.normGroups, epsilon: config.normEps };
   hidden = silu(g, groupNorm(g, 'conv_norm_out', hidden, norm));
@@ -80,7 +87,7 @@ export function buildUnet(g: GraphBuilder, config: UnetConfig, options: UnetOpti
 export function enterUnet(
   g: GraphBuilder,
   config: UnetConfig,
-  { batch, latentHeight, latentWidth, tokens }: UnetOptions,
+  { batch, latentHeight, latentWidth, tokens, texts }: UnetOptions,
 ): { pass: UnetPass; first: Value } {
   const sample = g.input('sample', 'float32', [
     batch,
@@ -90,37 +97,44 @@ export function enterUnet(
   ]);
   const timestep = g.input('timestep', 'float32', [batch]);
   const states = g.input('encoder_hidden_states', 'float32', [batch, tokens, config.contextSize]);
+  const time = timeEmbedding(g, config, texts ? firstRows(g, timestep, 1) : timestep, batch);
   const pass: UnetPass = {
     g,
     config,
-    activatedTime: silu(g, textTimeEmbedding(g, config, timeEmbedding(g, config, timestep))),
+    activatedTime: silu(g, textTimeEmbedding(g, config, time, batch)),
     context: cast(g, states, g.dtype),
+    batch,
   };
+  // SDXL's time knows of the text: there only the first convolution comes before it.
+  const rows = texts && !config.textTime ? batch / texts : batch;
+  if (!Number.isInteger(rows)) throw new RangeError(`${batch} rows under ${texts} texts`);
+  const latents = cast(g, firstRows(g, sample, rows), g.dtype);
   const outChannels = config.down[0]?.channels ?? 0;
-  const first = conv2d(g, 'conv_in', cast(g, sample, g.dtype), { outChannels, kernel: 3 });
-  return { pass, first };
+  return { pass, first: conv2d(g, 'conv_in', latents, { outChannels, kernel: 3 }) };
 }
 
 /** Adds what a ControlNet says to every skip connection, in place, and to the middle. */
-function addResiduals(g: GraphBuilder, middle: Value, skips: Value[]): Value {
-  const added = (name: string, value: Value) =>
-    add(g, value, cast(g, g.input(name, 'float32', value.shape), value.dtype));
+function addResiduals({ g, batch }: UnetPass, middle: Value, skips: Value[]): Value {
+  const added = (name: string, x: Value) => {
+    const value = repeatRows(g, x, batch);
+    return add(g, value, cast(g, g.input(name, 'float32', value.shape), value.dtype));
+  };
   skips.forEach((skip, index) => {
     skips[index] = added(`control_down_${index}`, skip);
   });
   return added('control_mid', middle);
 }
 
-/** The sinusoids of the timestep, embedded: [batch] → [batch, 4 · channels]. */
-function timeEmbedding(g: GraphBuilder, config: UnetConfig, timestep: Value): Value {
+/** The sinusoids of the timesteps, embedded: [rows] → [rows, 4 · channels], one row or `batch`. */
+function timeEmbedding(g: GraphBuilder, config: UnetConfig, timestep: Value, batch: number): Value {
   const { timestepCondSize } = config;
   const features = config.down[0]?.channels ?? 0;
   const sinusoid = timestepSinusoid(g, timestep, { ...config, features });
   return g.scope('time_embedding', () => {
     let embedded = cast(g, sinusoid, g.dtype);
     if (timestepCondSize !== null) {
-      const [batch = 1] = timestep.shape;
-      const condition = g.input('timestep_cond', 'float32', [batch, timestepCondSize]);
+      const conditions = g.input('timestep_cond', 'float32', [batch, timestepCondSize]);
+      const condition = firstRows(g, conditions, timestep.shape[0] ?? 1);
       embedded = add(g, embedded, project(g, 'cond_proj', cast(g, condition, g.dtype), features));
     }
     return twoLinears(g, embedded, 4 * features);
@@ -128,10 +142,10 @@ function timeEmbedding(g: GraphBuilder, config: UnetConfig, timestep: Value): Va
 }
 
 /** diffusers' `text_time`: the pooled text and the sizes' sinusoids, embedded and added to `time`. */
-function textTimeEmbedding(g: GraphBuilder, config: UnetConfig, time: Value): Value {
+function textTimeEmbedding(g: GraphBuilder, config: UnetConfig, time: Value, batch: number): Value {
   if (!config.textTime) return time;
   const { textEmbedsSize, timeIds, timeFeatures } = config.textTime;
-  const [batch = 1, outFeatures = 0] = time.shape;
+  const [, outFeatures = 0] = time.shape;
   const text = g.input('text_embeds', 'float32', [batch, textEmbedsSize]);
   const ids = reshape(g, g.input('time_ids', 'float32', [batch, timeIds]), [batch * timeIds]);
   const sinusoids = timestepSinusoid(g, ids, { ...config, features: timeFeatures });
@@ -183,14 +197,15 @@ export function midBlock(pass: UnetPass, x: Value): Value {
 }
 
 function upBlocks(pass: UnetPass, x: Value, skips: Value[]): Value {
-  const { g, config } = pass;
+  const { g, config, batch } = pass;
   let hidden = x;
   config.up.forEach((level, index) => {
     g.scope(`up_blocks.${index}`, () => {
       for (let layer = 0; layer < level.layers; layer++) {
         const skip = skips.pop();
         if (!skip) throw new RangeError('more layers on the way up than skip connections');
-        hidden = levelLayer(pass, concat(g, [hidden, skip], 1), level, layer);
+        const joined = [hidden, skip].map((x) => repeatRows(g, x, batch));
+        hidden = levelLayer(pass, concat(g, joined, 1), level, layer);
       }
       const next = skips.at(-1);
       if (index < config.up.length - 1 && next) {

@@ -91,6 +91,20 @@ export function concat(g: GraphBuilder, values: readonly Value[], axis: number):
   );
 }
 
+/** The first `rows` along the first axis. */
+export function firstRows(g: GraphBuilder, x: Value, rows: number): Value {
+  if (x.shape[0] === rows) return x;
+  const bound = (value: number) => int64s(g, [value]);
+  const shape = [rows, ...x.shape.slice(1)];
+  return g.op('Slice', [x, bound(0), bound(rows), bound(0)], { dtype: x.dtype, shape });
+}
+
+/** `x` over and over along the first axis, up to `rows`, a multiple of its own. */
+export function repeatRows(g: GraphBuilder, x: Value, rows: number): Value {
+  const copies = rows / (x.shape[0] ?? 1);
+  return copies === 1 ? x : concat(g, Array<Value>(copies).fill(x), 0);
+}
+
 /** Cuts `x` into `count` equal parts along `axis`. */
 export function split(g: GraphBuilder, x: Value, count: number, axis: number): Value[] {
   const part = (x.shape[axis] ?? 0) / count;
