@@ -1,5 +1,6 @@
 import type { EngineActivity } from '../protocol/device.ts';
 import { EASEL_VERSION } from '../protocol/version.ts';
+import { activitySentence } from './activity-text.ts';
 import type { EngineView, QueueView } from './services.ts';
 
 export type HealthStatus =
@@ -58,11 +59,6 @@ function statusOf({ engines, isStopping, isStarting }: HealthFacts): HealthStatu
   return isStarting ? 'starting' : 'no-engine';
 }
 
-function activitySentence({ kind, what, done }: EngineActivity): string {
-  const verb = { compile: 'Compiling', download: 'Downloading', load: 'Loading' }[kind];
-  return `${verb} ${what}, ${Math.round(done * 100)} %.`;
-}
-
 function sentence(
   status: HealthStatus,
   facts: HealthFacts,
@@ -82,11 +78,12 @@ function sentence(
       );
     case 'loading':
     case 'compiling':
-      return activity ? activitySentence(activity) : 'A checkpoint is being loaded.';
+      return activity ? `${activitySentence(activity)}.` : 'A checkpoint is being loaded.';
     default:
       if (said) return said;
-      if (facts.queue.running > 0) return 'A picture is being made.';
-      return activity ? activitySentence(activity) : 'Ready for requests.';
+      // A job whose checkpoint is being compiled: that is what takes so long.
+      if (activity) return `${activitySentence(activity)}.`;
+      return facts.queue.running > 0 ? 'A picture is being made.' : 'Ready for requests.';
   }
 }
 

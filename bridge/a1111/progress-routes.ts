@@ -1,4 +1,5 @@
 import { Hono } from 'hono';
+import { activitySentence } from '../activity-text.ts';
 import type { BridgeServices, JobView } from '../services.ts';
 import { clientName } from './client-name.ts';
 import { checkContentType, jsonBody } from './json-body.ts';
@@ -9,13 +10,8 @@ import type { SeriesBoard } from './series.ts';
 
 /** What the tabs do outside jobs, as one sentence, or null. */
 function activityText({ engines }: BridgeServices): string | null {
-  for (const { status } of engines.list()) {
-    if (status.activity === null) continue;
-    const { kind, what, done } = status.activity;
-    const verb = { compile: 'Compiling', download: 'Downloading', load: 'Loading' }[kind];
-    return `${verb} ${what}, ${Math.round(done * 100)} %`;
-  }
-  return null;
+  const busy = engines.list().find(({ status }) => status.activity !== null);
+  return busy?.status.activity ? activitySentence(busy.status.activity) : null;
 }
 
 function previewUri(data: string): string {

@@ -3,6 +3,7 @@ import { formatGenerationInfo, type GenerationInfo } from '../../protocol/genera
 import type { InfotextInput } from '../../protocol/infotext-values.ts';
 import { samplerInfo, schedulerLabel } from '../../protocol/samplers.ts';
 import { EASEL_VERSION } from '../../protocol/version.ts';
+import { timeLeft } from '../activity-text.ts';
 import type { JobResult, JobView, QueueView } from '../services.ts';
 import { FOREIGN_FIELDS, type Img2imgRequest, type Txt2imgRequest } from './schemas.ts';
 import type { Series } from './series.ts';
@@ -162,15 +163,24 @@ export interface ProgressResponse {
   readonly textinfo: string | null;
 }
 
+/** What a job says while its checkpoint is loaded or compiled; null once it makes its pictures. */
+function preparation({ progress }: JobView): string | null {
+  if (!progress || (progress.stage !== 'loading' && progress.stage !== 'compiling')) return null;
+  return progress.message || null;
+}
+
 function stateOf(view: JobView, isRunning: boolean): ProgressResponse['state'] {
   const { params, progress } = view;
   const jobNumber = Math.floor((progress?.imageIndex ?? 0) / params.batchSize);
+  const preparing = preparation(view);
   const job =
-    params.batchCount > 1
-      ? `Batch ${jobNumber + 1} out of ${params.batchCount}`
-      : params.mode === 'upscale'
-        ? 'extras'
-        : `scripts_${params.mode}`;
+    preparing !== null
+      ? preparing.replace(/, \d+ %$/, '')
+      : params.batchCount > 1
+        ? `Batch ${jobNumber + 1} out of ${params.batchCount}`
+        : params.mode === 'upscale'
+          ? 'extras'
+          : `scripts_${params.mode}`;
   return {
     skipped: view.isSkipped,
     interrupted: view.isInterrupted,
@@ -272,6 +282,9 @@ function jobProgress(
     eta_relative: eta,
     state,
     current_image: skipsImage ? null : current.preview,
-    textinfo: current.progress?.message || null,
+    textinfo:
+      preparation(current) === null
+        ? current.progress?.message || null
+        : `${current.progress?.message}${timeLeft(current.progress?.etaSeconds ?? null)}`,
   };
 }

@@ -1,5 +1,5 @@
 import type { Bridge } from '../bridge.ts';
-import { activityText, progressText, type StatusLine } from './status-line.ts';
+import { activityText, isPreparing, progressText, type StatusLine } from './status-line.ts';
 
 const SHOW_MS = 250;
 
@@ -7,9 +7,9 @@ const SHOW_MS = 250;
 export function showStatus(bridge: Bridge, line: StatusLine): () => void {
   const show = () => {
     const progress = bridge.services.jobs.view().current?.progress;
-    if (progress) return line.show(progressText(progress));
-    const busy = bridge.relay.list().find(({ status }) => status.activity !== null);
-    const activity = busy?.status.activity ?? bridge.downloads.activity();
+    const busy = bridge.relay.list().find(({ status }) => status.activity !== null)?.status;
+    if (progress && !(isPreparing(progress) && busy)) return line.show(progressText(progress));
+    const activity = busy?.activity ?? bridge.downloads.activity();
     line.show(activity ? activityText(activity) : '');
   };
   const endings = [bridge.relay.onChange(show), bridge.services.jobs.onEvent(show)];

@@ -1,5 +1,6 @@
 import type { EngineActivity } from '../../protocol/device.ts';
 import type { JobProgress } from '../../protocol/job.ts';
+import { activitySentence, timeLeft } from '../activity-text.ts';
 
 /** Where the line goes: standard output, as far as it is used here. */
 export interface LineOutput {
@@ -8,16 +9,17 @@ export interface LineOutput {
   write(text: string): unknown;
 }
 
-function eta(seconds: number | null): string {
-  if (seconds === null) return '';
-  const rounded = Math.max(1, Math.round(seconds));
-  return rounded < 90 ? `, ${rounded} s left` : `, ${Math.round(rounded / 60)} min left`;
+const BAR_WIDTH = 20;
+
+/** `[########------------]` for a fraction of 0.4. */
+function bar(fraction: number): string {
+  const filled = Math.min(BAR_WIDTH, Math.max(0, Math.floor(fraction * BAR_WIDTH)));
+  return `[${'#'.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}]`;
 }
 
 /** One line about a checkpoint that is being made ready. */
-export function activityText({ kind, what, done, etaSeconds }: EngineActivity): string {
-  const verb = { compile: 'Compiling', download: 'Downloading', load: 'Loading' }[kind];
-  return `${verb} ${what}: ${Math.round(done * 100)} %${eta(etaSeconds)}`;
+export function activityText(activity: EngineActivity): string {
+  return `${bar(activity.done)} ${activitySentence(activity)}`;
 }
 
 /** One line about a running job. */
@@ -26,7 +28,13 @@ export function progressText(progress: JobProgress): string {
   const picture = imageCount > 1 ? `Picture ${imageIndex + 1} of ${imageCount}: ` : '';
   const doing =
     stage === 'sampling' ? `step ${step} of ${steps}` : message === '' ? stage : message;
-  return `${picture}${doing} (${Math.round(fraction * 100)} %${eta(progress.etaSeconds)})`;
+  const percent = Math.round(fraction * 100);
+  return `${bar(fraction)} ${picture}${doing} (${percent} %${timeLeft(progress.etaSeconds)})`;
+}
+
+/** Whether a job still waits for its checkpoint: then what its engine does says more. */
+export function isPreparing({ stage }: JobProgress): boolean {
+  return stage === 'waiting' || stage === 'loading' || stage === 'compiling';
 }
 
 /** A line at the bottom of the terminal that is written over; silent where there is no terminal. */

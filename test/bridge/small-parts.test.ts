@@ -131,7 +131,7 @@ describe('/health', () => {
     const download = { kind: 'download', what: 'owner/name', done: 0.5, etaSeconds: 60 } as const;
     const health = healthOf({ ...facts, engines: [engine({})], download });
     expect(health).toMatchObject({ status: 'ready', activity: download });
-    expect(health.message).toBe('Downloading owner/name, 50 %.');
+    expect(health.message).toBe('Downloading owner/name, 50 %, 60 s left.');
     const activity = { kind: 'load', what: 'unet', done: 0.1, etaSeconds: null } as const;
     const busy = { ...facts, engines: [engine({ state: 'loading', activity })], download };
     expect(healthOf(busy).activity).toEqual(activity);
@@ -141,7 +141,11 @@ describe('/health', () => {
     const activity = { kind: 'compile', what: 'unet', done: 0.42, etaSeconds: 12 } as const;
     const health = healthOf({ ...facts, engines: [engine({ state: 'compiling', activity })] });
     expect(health.activity).toEqual(activity);
-    expect(health.message).toBe('Compiling unet, 42 %.');
+    expect(health.message).toBe('Compiling unet, 42 %, 12 s left.');
+    // It is what a job waits for, and more than that one runs.
+    const waited = { ...facts, queue: { waiting: 0, running: 1, limit: 64 } };
+    const working = [engine({ state: 'compiling', activity })];
+    expect(healthOf({ ...waited, engines: working }).message).toContain('Compiling unet');
   });
 });
 
@@ -166,7 +170,7 @@ describe('the status line', () => {
     const lease = { jobId: 'j', attempt: 1 };
     expect(
       progressText(progressFrame(lease, { step: 7, steps: 20, fraction: 0.35, etaSeconds: 12.4 })),
-    ).toBe('step 7 of 20 (35 %, 12 s left)');
+    ).toBe('[#######-------------] step 7 of 20 (35 %, 12 s left)');
     expect(
       progressText(
         progressFrame(lease, {
@@ -178,12 +182,12 @@ describe('the status line', () => {
           etaSeconds: 600,
         }),
       ),
-    ).toBe('Picture 2 of 4: step 1 of 2 (50 %, 10 min left)');
+    ).toBe('[##########----------] Picture 2 of 4: step 1 of 2 (50 %, 10 min left)');
     expect(
       progressText(progressFrame(lease, { stage: 'decoding', fraction: 0.99, etaSeconds: null })),
-    ).toBe('decoding (99 %)');
+    ).toBe('[###################-] decoding (99 %)');
     expect(activityText({ kind: 'compile', what: 'unet', done: 0.421, etaSeconds: 12 })).toBe(
-      'Compiling unet: 42 %, 12 s left',
+      '[########------------] Compiling unet, 42 %, 12 s left',
     );
   });
 

@@ -79,11 +79,14 @@ describe('progress', () => {
     const server = createManual();
     const pending = server.begin({ steps: 20 });
     await until(() => server.services.jobs.view().running === 1);
-    server.step(0, 0, { stage: 'compiling', message: 'Compiling unet, 42 %' });
+    const compiling = { stage: 'compiling', message: 'Compiling unet of two, 42 %' } as const;
+    server.step(0, 0, { ...compiling, etaSeconds: 12 });
     const progress = await server.progress();
-    expect(progress.state.job).toBe('scripts_txt2img');
-    expect(progress.progress).toBe(0.01);
-    expect(progress.textinfo).toBe('Compiling unet, 42 %');
+    expect(progress.state).toMatchObject({ job: 'Compiling unet of two', job_count: 1 });
+    expect(progress).toMatchObject({ progress: 0.01, eta_relative: 12 });
+    expect(progress.textinfo).toBe('Compiling unet of two, 42 %, 12 s left');
+    server.step(3, 0);
+    expect((await server.progress()).state.job).toBe('scripts_txt2img');
     server.finish();
     await pending;
   });
