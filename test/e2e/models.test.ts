@@ -1,66 +1,29 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Browser, BrowserContext, Page } from 'playwright';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MODELS } from '../compiler/lib/files.ts';
 import { singleFileBytes } from '../compiler/lib/single-file.ts';
 import { type RunningBridge, startBridge } from './support/bridge.ts';
 import { launchBrowser } from './support/browser.ts';
-
-/** What IndexedDB holds, looked at from outside of the page's own code. */
-async function inspectStore(page: Page) {
-  return page.evaluate(async () => {
-    const open = indexedDB.open('easel-models');
-    const database = await new Promise<IDBDatabase>((resolve, reject) => {
-      open.onsuccess = () => resolve(open.result);
-      open.onerror = () => reject(open.error);
-    });
-    if (!database.objectStoreNames.contains('entries')) {
-      database.close();
-      return { manifests: 0, broken: [], orphans: 0 };
-    }
-    const all = async (what: 'getAll' | 'getAllKeys') => {
-      const request = database.transaction('entries').objectStore('entries')[what]();
-      return new Promise<unknown[]>((resolve, reject) => {
-        request.onsuccess = () => resolve(request.result);
-        request.onerror = () => reject(request.error);
-      });
-    };
-    const [keys, values] = [(await all('getAllKeys')) as string[], await all('getAll')];
-    database.close();
-    const entries = new Map(keys.map((key, i) => [key, values[i]]));
-    const broken: string[] = [];
-    const known = new Set<string>();
-    for (const [key, value] of entries) {
-      if (!key.startsWith('manifest:')) continue;
-      const { chunkSha256 } = value as { chunkSha256: Record<string, string> };
-      for (const [place, expected] of Object.entries(chunkSha256)) {
-        const chunkKey = `chunk:${key.slice('manifest:'.length)}:${place}`;
-        known.add(chunkKey);
-        const chunk = entries.get(chunkKey);
-        if (!(chunk instanceof Blob)) {
-          broken.push(`${chunkKey} is missing`);
-          continue;
-        }
-        const digest = await crypto.subtle.digest('SHA-256', await chunk.arrayBuffer());
-        const hex = [...new Uint8Array(digest)].map((b) => b.toString(16).padStart(2, '0'));
-        if (hex.join('') !== expected) broken.push(`${chunkKey} has other bytes`);
-      }
-    }
-    const orphans = keys.filter((key) => key.startsWith('chunk:') && !known.has(key)).length;
-    const manifests = keys.filter((key) => key.startsWith('manifest:')).length;
-    return { manifests, broken, orphans };
-  });
-}
+import { inspectStore } from './support/store.ts';
 
 describe('checkpoints of the own disk, in a real browser', () => {
   let bridge: RunningBridge;
   let browser: Browser;
   let context: BrowserContext;
+  let folder: string;
   beforeAll(async () => {
-    bridge = await startBridge(['--browser', 'none']);
+    folder = mkdtempSync(join(tmpdir(), 'easel-models-'));
+    writeFileSync(join(folder, 'served.safetensors'), singleFileBytes('sd15-tiny'));
+    bridge = await startBridge(['--browser', 'none', '--ckpt-dir', folder]);
     browser = await launchBrowser();
   });
   afterAll(async () => {
     await browser?.close();
     await bridge?.stop();
+    rmSync(folder, { recursive: true, force: true });
   });
 
   const row = (page: Page, name: string) => page.locator('.model-row').filter({ hasText: name });
@@ -106,25 +69,109 @@ describe('checkpoints of the own disk, in a real browser', () => {
     await context.close();
   });
 
-  it('leave whole models or none when the tab is killed while they are compiled', async () => {
-    for (const delayMs of [0, 80, 240]) {
-      context = await browser.newContext();
-      const page = await openModels();
-      await choose(page, 'killed.safetensors');
-      await page.waitForTimeout(delayMs);
-      const crashed = page.waitForEvent('crash');
-      const session = await context.newCDPSession(page);
-      void session.send('Page.crash').catch(() => {});
-      await crashed;
-      // A page of the same origin that starts no engine: what the kill left.
-      const witness = await context.newPage();
-      await witness.goto(`${bridge.url}/easel/v1/models`);
-      expect((await inspectStore(witness)).broken).toEqual([]);
-      const again = await openModels();
-      await choose(again, 'killed.safetensors');
-      await inMemory(again, 'killed.safetensors');
-      expect(await inspectStore(witness)).toMatchObject({ broken: [], orphans: 0 });
-      await context.close();
-    }
+  /** The files that a page saves when a button is pressed. */
+  async function savedBy(page: Page, button: RegExp): Promise<Buffer> {
+    const download = page.waitForEvent('download');
+    await page.getByRole('button', { name: button }).click();
+    const path = await (await download).path();
+    return readFileSync(path);
+  }
+
+  it('compiled, are one file that another browser takes without compiling', async () => {
+    context = await browser.newContext({ acceptDownloads: true });
+    // The dialog for a place is the system's: without it the file is a download.
+    await context.addInitScript('delete window.showSaveFilePicker');
+    const page = await openModels();
+    await choose(page, 'mine.safetensors');
+    await inMemory(page, 'mine.safetensors');
+    const file = await savedBy(page, /^Export mine/);
+    expect(file.subarray(0, 8).toString()).toBe('EASEL1\r\n');
+    await context.close();
+
+    context = await browser.newContext();
+    const other = await openModels();
+    const take = (buffer: Buffer) =>
+      other.getByLabel('Import a compiled model').setInputFiles({
+        ...{ name: 'mine.easel', mimeType: 'application/octet-stream', buffer },
+      });
+    const damaged = Buffer.from(file);
+    damaged[damaged.length - 100]! ^= 1;
+    await take(damaged);
+    await other.getByRole('alert').filter({ hasText: 'has other bytes' }).waitFor();
+    expect(await inspectStore(other)).toMatchObject({ broken: [], orphans: 0 });
+    await take(file);
+    await other.getByText('mine is here and listed.').waitFor({ timeout: 60_000 });
+    expect(await inspectStore(other)).toMatchObject({ broken: [], orphans: 0 });
+    await other.getByRole('button', { name: 'Load mine' }).click();
+    await inMemory(other, 'mine');
+    await context.close();
+  });
+
+  it('and LoRAs and VAEs are in the API’s lists and work there, also after a reload', async () => {
+    context = await browser.newContext();
+    const page = await openModels();
+    await bridge.ready();
+    const drop = async (path: string, name: string) => {
+      await choose(page, name, readFileSync(join(MODELS, path)));
+      await page.getByText(`Added: ${name.replace('.safetensors', '')}`).waitFor();
+    };
+    await drop('loras/sd15-kohya.safetensors', 'style.safetensors');
+    await drop('vae-tiny.safetensors', 'soft.safetensors');
+    const lists = async () => {
+      const loras = await bridge.get<{ name: string }[]>('/sdapi/v1/loras');
+      const vaes = await bridge.get<{ model_name: string }[]>('/sdapi/v1/sd-vae');
+      return [loras.map(({ name }) => name), vaes.map(({ model_name }) => model_name)];
+    };
+    await expect.poll(lists).toEqual([['style'], ['soft']]);
+    await page.reload();
+    await bridge.ready();
+    await expect.poll(lists).toEqual([['style'], ['soft']]);
+    const response = await bridge.post('/sdapi/v1/txt2img', {
+      ...{ prompt: 'a cat <lora:style:0.8>', width: 64, height: 64, steps: 1, seed: 1 },
+      override_settings: { sd_model_checkpoint: 'served', sd_vae: 'soft' },
+    });
+    const reply = await response.json();
+    expect(response.status, JSON.stringify(reply)).toBe(200);
+    const infotext: string = JSON.parse(reply.info).infotexts[0];
+    expect(infotext).toMatch(/VAE: soft\.safetensors.*Lora hashes: "style: [0-9a-f]{12}"/);
+    await context.close();
+  });
+
+  it('that an API request has to wait for show how far they are', async () => {
+    context = await browser.newContext();
+    const page = await openModels();
+    await bridge.ready();
+    let isDone = false;
+    const texts = new Set<string>();
+    const jobs = new Set<string>();
+    const activities = new Set<string>();
+    const watching = (async () => {
+      while (!isDone) {
+        const [progress, health] = await Promise.all([
+          bridge.get<{ textinfo: string | null; state: { job: string } }>('/sdapi/v1/progress'),
+          bridge.get<{ activity: { kind: string; what: string } | null }>('/health'),
+        ]);
+        texts.add(progress.textinfo ?? '');
+        jobs.add(progress.state.job);
+        if (health.activity) activities.add(`${health.activity.kind} ${health.activity.what}`);
+      }
+    })();
+    const response = await bridge.post('/sdapi/v1/txt2img', {
+      ...{ prompt: 'a cat', width: 64, height: 64, steps: 1 },
+      override_settings: { sd_model_checkpoint: 'served' },
+    });
+    isDone = true;
+    await watching;
+    expect(response.status, await response.text()).toBe(200);
+    const seen = `${[...texts].join('; ')} | ${[...jobs].join('; ')} | ${[...activities].join('; ')}`;
+    expect([...texts], seen).toContainEqual(
+      expect.stringMatching(/^Compiling \w+ of served, \d+ %/),
+    );
+    expect([...jobs], seen).toContainEqual(expect.stringMatching(/^Compiling \w+ of served$/));
+    expect([...activities], seen).toContainEqual(expect.stringMatching(/^compile \w+ of served$/));
+    expect(await page.locator('.model-row').filter({ hasText: 'served' }).count()).toBeGreaterThan(
+      0,
+    );
+    await context.close();
   });
 });
