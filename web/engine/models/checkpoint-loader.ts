@@ -2,7 +2,7 @@ import type { ModelListing } from '../../../protocol/catalog.ts';
 import type { EngineActivity } from '../../../protocol/device.ts';
 import { type Checkpoint, openCheckpoint } from '../../compiler/checkpoint.ts';
 import { COMPILER_VERSION, compileCheckpoint } from '../../compiler/compile.ts';
-import type { ModelFiles } from '../../compiler/model.ts';
+import type { ByteSource, ModelFiles } from '../../compiler/model.ts';
 import { checkpointSha256, compiledKey, type HashedFile } from './cache-key.ts';
 import type { PrecisionChoice } from './choose-precision.ts';
 import { compiledBytes, largestComponent, type WeightCounts } from './compiled-size.ts';
@@ -135,11 +135,10 @@ async function hashSources(
   let doneBytes = 0;
   for (const source of checkpoint.sources) {
     const hash = createSha256();
-    for (let offset = 0; offset < source.sizeBytes; offset += HASH_BYTES) {
-      const length = Math.min(HASH_BYTES, source.sizeBytes - offset);
-      hash.update(await source.read(offset, length, signalOption(signal)));
+    for await (const bytes of readPieces(source, signal)) {
+      hash.update(bytes);
       signal?.throwIfAborted();
-      doneBytes += length;
+      doneBytes += bytes.length;
       const done = doneBytes / total;
       onActivity({
         kind: 'load',
@@ -151,6 +150,28 @@ async function hashSources(
     files.push({ path: source.path, sha256: hash.digest() });
   }
   return files;
+}
+
+/** A source from its beginning to its end; a piece is on its way while the one before is used. */
+async function* readPieces(
+  source: ByteSource,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  const read = (offset: number): Promise<Uint8Array> | null =>
+    offset < source.sizeBytes
+      ? source.read(offset, Math.min(HASH_BYTES, source.sizeBytes - offset), signalOption(signal))
+      : null;
+  let next = read(0);
+  try {
+    for (let offset = HASH_BYTES; next; offset += HASH_BYTES) {
+      const bytes: Uint8Array = await next;
+      next = read(offset);
+      yield bytes;
+    }
+  } finally {
+    // Where the hashing ended early, nobody else hears of what the read came to.
+    next?.catch(() => {});
+  }
 }
 
 function signalOption(signal: AbortSignal | undefined): { signal?: AbortSignal } {
