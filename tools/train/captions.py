@@ -1,10 +1,10 @@
 """Captions as people type prompts: a name, perhaps a colour, a style, a background, and words that say nothing about the picture."""
 
-# Words for the styles of the pictures. A flat one may go without; a 3D one is always named.
-STYLES = {
-    "flat": ("flat", "flat", "flat icon", "flat design", "flat style", "vector art", "cartoon", "2d", "2d icon"),
-    "3d": ("3d", "3d", "3d", "3d render", "3d icon", "in 3d", "3d style", "as a 3d emoji", "rendered in 3d", "3d rendering"),
-}
+# The pictures have one style, so these words name it or do no harm.
+STYLES = (
+    "flat", "flat", "flat icon", "flat design", "flat style", "vector art", "cartoon", "2d", "3d", "3d", "3d render", "3d icon",
+    "rendered in 3d",
+)
 
 # Words that prompts carry whatever they ask for. They appear with every picture, so the model learns to pass over them.
 QUALITY = (
@@ -113,8 +113,8 @@ def caption(things, fact, rng):
             parts.append(f"{ground} background")
     elif rng.random() < 0.12:
         parts.append(rng.choice(("white background", "simple background", "on a white background", "plain background")))
-    if fact["style"] != "flat" or rng.random() < 0.4:
-        parts.append(rng.choice(STYLES[fact["style"]]))
+    if rng.random() < 0.45:
+        parts.append(rng.choice(STYLES))
     while rng.random() < 0.22:
         parts.append(rng.choice(QUALITY))
     rng.shuffle(parts)

@@ -1,8 +1,8 @@
 """Measures an exported model on 200 prompts worded as no caption of the training is, and draws the contact sheet.
 
 * PSNR: the autoencoder on icons it has never seen, 512x512 on white.
-* Naming: the nearest neighbours of a generated picture among renderings of every name (mirrored, two sizes, recoloured,
-  in 3D), in a space of blurred colour and edges at 32x32; right when the name asked for is among the five nearest
+* Naming: the nearest neighbours of a generated picture among renderings of every name (mirrored, two sizes,
+  recoloured), in a space of blurred colour and edges at 32x32; right when the name asked for is among the five nearest
   names. The same measure on real icons, moved and shrunk and passed through the autoencoder, is printed as its ceiling.
 * Colour: the commonest colour word over the picture's foreground is the word asked for.
 * With --lora: the same on pictures of four LCM steps without guidance, and how near they are to those of 20 steps.

@@ -28,8 +28,6 @@ def references(things, pixels, rows):
     for number, thing in enumerate(things):
         rgba = pixels[rows[thing.icon, "flat"]]
         shapes = [rgba, data.place(rgba, 0.85)]
-        if (thing.icon, "solid") in rows:
-            shapes.append(pixels[rows[thing.icon, "solid"]])
         if thing.paint:
             shapes += [data.repaint(rgba[::4, ::4], target) for target in data.PAINTS.values()]
         for shape in shapes:

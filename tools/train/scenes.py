@@ -4,10 +4,10 @@ Sizes are multiples of 32 pixels and so are the places of the icons in a scene: 
 latent cell, and an icon that always falls on whole cells looks the same to the model wherever it is.
 
 A fact is one of
-  {"kind": "one", "thing", "colour", "painted", "ground", "style"}             a thing as large as the short side allows
+  {"kind": "one", "thing", "colour", "painted", "ground"}                      a thing as large as the short side allows
   {"kind": "place", ..., "where"}                                            a small thing at a place named in PLACES
   {"kind": "count", ..., "count"}                                            the same thing 2 to 4 times
-  {"kind": "pair", "pair": [two of {"thing", "colour", "painted"}], "layout", "ground", "style"}     layout: beside, above
+  {"kind": "pair", "pair": [two of {"thing", "colour", "painted"}], "layout", "ground"}     layout: beside, above
 """
 import os
 import random
@@ -26,7 +26,7 @@ PLACES = {
 
 # What is made: kind, width, height, how many (None: every thing in every way that the kind has).
 PLAN = (
-    ("plain", 512, 512, None), ("painted", 512, 512, None), ("ground", 512, 512, None), ("solid", 512, 512, None),
+    ("plain", 512, 512, None), ("painted", 512, 512, None), ("ground", 512, 512, None),
     ("mixed", 256, 256, 700), ("mixed", 768, 512, 200), ("pair", 512, 512, 600), ("count", 512, 512, 400), ("place", 512, 512, 300),
     ("mixed", 768, 768, 250), ("mixed", 512, 768, 150), ("mixed", 1024, 1024, 150), ("pair", 768, 512, 300), ("count", 768, 512, 150),
     ("pair", 768, 768, 100), ("mixed", 512, 384, 100), ("mixed", 384, 512, 100), ("pair", 1024, 1024, 60), ("count", 1024, 1024, 60),
@@ -45,11 +45,6 @@ class Icons:
         self.rows = {(entry["id"], entry["style"]): row for row, entry in enumerate(index)}
         self.own = [data.own_colour(self.pixels[self.rows[thing.icon, "flat"]]) for thing in self.things]
         self.kept = {}
-
-    def solid(self, number):
-        """The 3D picture, 512x512, or None."""
-        row = self.rows.get((self.things[number].icon, "solid"))
-        return None if row is None else self.pixels[row]
 
     def flat(self, number, side, paint=None):
         """The flat picture (side, side, 4), its main colour turned into the colour named `paint`."""
@@ -107,11 +102,11 @@ def one(icons, number, paint, ground, width, height):
     """A thing as large as the short side, in the middle."""
     side = min(width, height)
     part = icons.flat(number, side, paint), (width - side) // 2, (height - side) // 2
-    return canvas(width, height, ground, [part]), {"kind": "one", **icons.facts(number, paint), "ground": ground, "style": "flat"}
+    return canvas(width, height, ground, [part]), {"kind": "one", **icons.facts(number, paint), "ground": ground}
 
 
 def every(icons, kind, rng):
-    """Every thing at 512x512 in every way of a kind: plain, painted, ground or solid."""
+    """Every thing at 512x512 in every way of a kind: plain, painted or ground."""
     for number, thing in enumerate(icons.things):
         if kind == "painted":
             for word in data.PAINTS:
@@ -121,14 +116,11 @@ def every(icons, kind, rng):
             for ground in rng.sample(sorted(data.GROUNDS), 3):
                 yield one(icons, number, None, ground, 512, 512)
         else:
-            rgba = icons.flat(number, 512) if kind == "plain" else icons.solid(number)
-            fact = {"kind": "one", **icons.facts(number), "ground": None, "style": "flat" if kind == "plain" else "3d"}
-            if rgba is not None:
-                yield data.over(rgba), fact
-                yield data.over(rgba)[:, ::-1], fact
-            if kind == "plain":
-                moved = data.place(rgba, rng.uniform(0.75, 0.95), rng.randint(-32, 32), rng.randint(-32, 32))
-                yield data.over(moved), fact
+            rgba, fact = icons.flat(number, 512), {"kind": "one", **icons.facts(number), "ground": None}
+            moved = data.place(rgba, rng.uniform(0.75, 0.95), rng.randint(-32, 32), rng.randint(-32, 32))
+            yield data.over(rgba), fact
+            yield data.over(rgba)[:, ::-1], fact
+            yield data.over(moved), fact
 
 
 def composed(icons, kind, width, height, rng):
@@ -137,19 +129,18 @@ def composed(icons, kind, width, height, rng):
     number, paint = icons.pick(rng)
     if kind == "mixed":
         return one(icons, number, paint, ground, width, height)
-    rest = {"ground": ground, "style": "flat"}
     if kind == "place":
         where = rng.choice(list(PLACES))
         side = min(width, height) // 2 // CELL * CELL
         across, down = PLACES[where]
         left, top = (round(share * (room - side) / CELL) * CELL for share, room in ((across, width), (down, height)))
         part = icons.flat(number, side, paint), left, top
-        return canvas(width, height, ground, [part]), {"kind": kind, "where": where, **icons.facts(number, paint), **rest}
+        return canvas(width, height, ground, [part]), {"kind": kind, "where": where, **icons.facts(number, paint), "ground": ground}
     if kind == "count":
         count = rng.choice((2, 2, 3, 3, 4))
         side, corners = slots(count, width, height)
         parts = [(icons.flat(number, side, paint), *corner) for corner in corners]
-        return canvas(width, height, ground, parts), {"kind": kind, "count": count, **icons.facts(number, paint), **rest}
+        return canvas(width, height, ground, parts), {"kind": kind, "count": count, **icons.facts(number, paint), "ground": ground}
     other = number
     while other == number:
         other, other_paint = icons.pick(rng)
@@ -160,7 +151,7 @@ def composed(icons, kind, width, height, rng):
         corners = [(0, middle), (side, middle)] if layout == "beside" else [(middle, 0), (middle, side)]
     parts = [(icons.flat(*what), *corner) for what, corner in zip(((number, side, paint), (other, side, other_paint)), corners)]
     pair = [icons.facts(number, paint), icons.facts(other, other_paint)]
-    return canvas(width, height, ground, parts), {"kind": kind, "layout": layout, "pair": pair, **rest}
+    return canvas(width, height, ground, parts), {"kind": kind, "layout": layout, "pair": pair, "ground": ground}
 
 
 def pictures(icons, step):

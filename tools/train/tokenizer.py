@@ -40,7 +40,7 @@ def texts(folder):
         first, second = ({"thing": n, "colour": rng.choice(list(data.PAINTS)), "painted": rng.random() < 0.3} for n in rng.sample(range(len(things)), 2))
         yield captions.caption(things, {
             "kind": rng.choice(kinds), **first, "pair": [first, second], "layout": rng.choice(("beside", "above")), "count": rng.choice((2, 3, 4)),
-            "where": rng.choice(list(captions.WHERE)), "ground": rng.choice([None, *data.GROUNDS]), "style": rng.choice(("flat", "3d")),
+            "where": rng.choice(list(captions.WHERE)), "ground": rng.choice([None, *data.GROUNDS]),
         }, rng)
         if rng.random() < 0.2:
             yield captions.empty(rng)

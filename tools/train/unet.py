@@ -24,7 +24,7 @@ from muon import Muon
 CONTEXT = 77
 WIDTH = 192  # of the text encoder and of the UNet's context
 # Shares of the kinds of picture within a size, and of the sizes (width, height) in the steps.
-KINDS = {"plain": 0.29, "painted": 0.16, "ground": 0.08, "solid": 0.05, "mixed": 0.5, "pair": 0.22, "count": 0.13, "place": 0.07}
+KINDS = {"plain": 0.33, "painted": 0.16, "ground": 0.09, "mixed": 0.5, "pair": 0.22, "count": 0.13, "place": 0.07}
 SIZES = {
     (512, 512): 0.63, (256, 256): 0.06, (768, 768): 0.06, (1024, 1024): 0.06, (768, 512): 0.08, (512, 768): 0.05, (1024, 512): 0.02,
     (512, 384): 0.02, (384, 512): 0.02, (640, 640): 0.02,

@@ -185,6 +185,21 @@ describe('the model library', () => {
     expect(models.sha256(listings[1]!)).toBe('ab'.repeat(32));
   });
 
+  it('lists a LoRA that the page carries before those of the folders', async () => {
+    put('models/Lora/style.safetensors');
+    const models = await library();
+    const path = 'fast.safetensors';
+    const listing = {
+      ...{ kind: 'lora', name: 'fast', source: 'embedded', url: 'models/', version: 'v1' },
+      ...{ filename: `models/${path}`, files: [{ path, sizeBytes: 4 }] },
+    };
+    put(`dist/models/${path}`, 'fast');
+    put('dist/models/index.json', JSON.stringify({ models: [listing] }));
+    expect(await models.list('lora')).toMatchObject([listing, { name: 'style', source: 'bridge' }]);
+    // The tab fetches it from the page itself.
+    expect((await models.index()).map(({ name }) => name)).toEqual(['style']);
+  });
+
   it('serves listed files and no other', async () => {
     put('models/Stable-diffusion/one.safetensors', 'weights');
     put('models/Stable-diffusion/diff/model_index.json', '{}');
