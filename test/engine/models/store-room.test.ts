@@ -99,8 +99,14 @@ describe('room for a compiled model', () => {
     for (const key of ['mine', 'theirs', 'free']) await writeModel(store, key);
     stubLocks(['easel-use:theirs']);
     const release = await store.use('mine');
-    await expect(store.makeRoom('new', 400)).rejects.toMatchObject({ code: 'storage-full' });
+    await expect(store.makeRoom('new', 400)).rejects.toMatchObject({
+      code: 'storage-full',
+      message: expect.stringMatching(/Compiled models in use \(1 MB\) stay\. Delete compiled/),
+    });
     const left = async () => (await store.list()).map(({ key }) => key).sort();
+    // What would not have been enough was not deleted for nothing.
+    expect(await left()).toEqual(['free', 'mine', 'theirs']);
+    await store.makeRoom('new', 160);
     expect(await left()).toEqual(['mine', 'theirs']);
     for (const key of ['mine', 'theirs']) {
       await expect(store.delete(key)).rejects.toMatchObject({ code: 'busy' });

@@ -200,6 +200,15 @@ export function createModelStore(
     return found.sort((a, b) => b.lastUsedAt - a.lastUsedAt);
   }
 
+  async function bytesByUse(): Promise<{ unusedBytes: number; usedBytes: number }> {
+    const sum = { unusedBytes: 0, usedBytes: 0 };
+    for (const { key, sizeBytes } of await list()) {
+      const isFree = !uses.has(key) && (await ifUnlocked(useLock(key), async () => {}));
+      sum[isFree ? 'unusedBytes' : 'usedBytes'] += sizeBytes;
+    }
+    return sum;
+  }
+
   /** Deletes the model unused for longest and gives its size; 0 when none may go. */
   async function evictOne(except?: string): Promise<number> {
     for (const { key, name, sizeBytes } of (await list()).reverse()) {
@@ -278,7 +287,8 @@ export function createModelStore(
       }
       return all;
     },
-    makeRoom: (what, bytes) => makeRoom({ what, bytes, storageUse, evictOne: () => evictOne() }),
+    makeRoom: (what, bytes) =>
+      makeRoom({ what, bytes, storageUse, compiled: bytesByUse, evictOne: () => evictOne() }),
     write(key, { chunkBytes: size = chunkBytes } = {}) {
       const store = (place: string, chunk: Blob) => setChunk(key, place, chunk);
       const sink = new ChunkedSink({ chunkBytes: size, store });
