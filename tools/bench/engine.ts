@@ -1,15 +1,14 @@
-import { cpSync, mkdtempSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Browser, BrowserContext, Page } from 'playwright';
+import type { BrowserContext, Page } from 'playwright';
 import type { GenerationSummary } from '../../protocol/job.ts';
 import { ROOT, type RunningBridge, startBridge } from '../../test/e2e/support/bridge.ts';
-import { launchBrowser } from '../../test/e2e/support/browser.ts';
+import { launchProfile } from '../../test/e2e/support/browser.ts';
 
 /** A running bridge with one tab attached to it. */
 export interface BenchEngine {
   readonly bridge: RunningBridge;
-  readonly browser: Browser;
   readonly context: BrowserContext;
   page: Page;
   /** One txt2img over HTTP: its reply's seconds and the engine's own account of the job. */
@@ -23,6 +22,8 @@ export interface BenchEngineOptions {
   readonly bridgeArgs?: readonly string[];
   /** Waits for a loaded checkpoint; without it the page is merely opened. */
   readonly isLoaded?: boolean;
+  /** Folder of the build to run; the repository's without it. */
+  readonly root?: string;
 }
 
 /** A models folder of its own that holds the checkpoint `sd15-tiny`; the caller deletes it. */
@@ -41,16 +42,16 @@ export async function openBenchEngine({
   precision = 'auto',
   bridgeArgs = [],
   isLoaded = true,
+  root = ROOT,
 }: BenchEngineOptions): Promise<BenchEngine> {
-  const bridge = await startBridge(['--browser', 'none', ...bridgeArgs]);
-  const browser = await launchBrowser({ webgpu: device === 'webgpu' });
-  const context = await browser.newContext();
+  const bridge = await startBridge(['--browser', 'none', ...bridgeArgs], { root });
+  const profile = mkdtempSync(join(tmpdir(), 'easel-bench-profile-'));
+  const context = await launchProfile(profile, { webgpu: device === 'webgpu' });
   const page = await context.newPage();
   await page.goto(`${bridge.url}/?device=${device}&precision=${precision}`);
   if (isLoaded) await bridge.ready();
   return {
     bridge,
-    browser,
     context,
     page,
     async generate(body) {
@@ -63,8 +64,9 @@ export async function openBenchEngine({
       return { seconds, summary: last.summary };
     },
     async close() {
-      await browser.close();
+      await context.close();
       await bridge.stop();
+      rmSync(profile, { recursive: true, force: true });
     },
   };
 }

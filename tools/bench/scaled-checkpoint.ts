@@ -28,9 +28,9 @@ async function writeSafetensors(
 ): Promise<number> {
   const header: Record<string, unknown> = {};
   let offset = 0;
-  for (const [name, [, shape]] of Object.entries(tensors)) {
-    const sizeBytes = shape.reduce((a, b) => a * b, 1) * 2;
-    header[name] = { dtype: 'F16', shape, data_offsets: [offset, offset + sizeBytes] };
+  for (const [name, [dtype, shape]] of Object.entries(tensors)) {
+    const sizeBytes = shape.reduce((a, b) => a * b, 1) * (dtype === 'I64' ? 8 : 2);
+    header[name] = { dtype, shape, data_offsets: [offset, offset + sizeBytes] };
     offset += sizeBytes;
   }
   const json = Buffer.from(JSON.stringify(header));
@@ -48,6 +48,20 @@ async function writeSafetensors(
   stream.end();
   await finished(stream);
   return offset;
+}
+
+/**
+ * Writes one `.safetensors` file with every key and shape of a real checkpoint in A1111's layout, as its
+ * manifest lists them, and random weights: halves, but for the integers. Returns its bytes.
+ */
+export async function writeTrueSizeFile(path: string, manifestPath: string): Promise<number> {
+  const { tensors } = JSON.parse(gunzipSync(readFileSync(manifestPath)).toString()) as {
+    tensors: Tensors;
+  };
+  const halves = Object.entries(tensors).map(
+    ([name, [dtype, shape]]) => [name, [dtype.startsWith('I') ? dtype : 'F16', shape]] as const,
+  );
+  return writeSafetensors(path, Object.fromEntries(halves) as unknown as Tensors, randomHalves());
 }
 
 /**
