@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, parse, relative, sep } from 'node:path';
 import type { ModelListing } from '../../protocol/catalog.ts';
+import { isModelFile, isOnnxFolder } from '../../protocol/model-folder.ts';
 
 /** One model found on disk, with what serving and hashing need. */
 export interface FoundModel {
@@ -77,12 +78,12 @@ async function listEntries(path: string) {
   return await readdir(path, { withFileTypes: true });
 }
 
-/** Files that belong to a model folder: configurations, vocabularies, weights; never pickles. */
+/** Files that belong to a model folder. */
 async function folderFiles(root: string, path = root, depth = 0): Promise<FoundFile[]> {
   const { files, folders } = await readFolder(path);
   const found: FoundFile[] = [];
   for (const name of files) {
-    if (!/\.(json|safetensors|txt)$/i.test(name)) continue;
+    if (!isModelFile(name)) continue;
     const file = await statFile(join(path, name));
     if (file) found.push(file);
   }
@@ -156,14 +157,22 @@ export async function describePath(
   return files.length > 0 ? describe(kind, basename(path), path, path, files) : null;
 }
 
-/** A folder that is itself a model: `model_index.json`, or a component's configuration and weights. */
-function isModelFolder({ files }: Folder): boolean {
+/**
+ * A folder that is itself a model: `model_index.json`, a component's configuration and weights, or
+ * ready-made ONNX graphs, which need no index.
+ */
+async function isModelFolder(path: string): Promise<boolean> {
+  const { files, folders } = await readFolder(path);
   const hasWeights = files.some((name) => /\.safetensors$/i.test(name));
-  return files.includes('model_index.json') || (files.includes('config.json') && hasWeights);
+  if (files.includes('model_index.json')) return true;
+  if (files.includes('config.json') && hasWeights) return true;
+  if (!folders.includes('unet')) return false;
+  const unet = await readFolder(join(path, 'unet'));
+  return isOnnxFolder(unet.files.map((name) => `unet/${name}`));
 }
 
 /**
- * Every model of a kind below a folder: safetensors files and diffusers folders, in the order of
+ * Every model of a kind below a folder: safetensors files, diffusers and ONNX folders, in the order of
  * their paths. Names are stems; a second one of the same name gets its folder in front. Pickled files
  * are told to `onPickled` and left out.
  */
@@ -202,7 +211,7 @@ export async function scanModels(
       // A download that has not come to its end.
       if (name.endsWith('.part')) continue;
       const below = join(path, name);
-      if (isModelFolder(await readFolder(below))) {
+      if (await isModelFolder(below)) {
         const files = await folderFiles(below);
         if (files.length > 0 && found.length < MAX_MODELS) add(below, name, below, files);
       } else if (depth < MAX_DEPTH) await walk(below, depth + 1);

@@ -1,3 +1,4 @@
+import { isOnnxFolder } from '../../protocol/model-folder.ts';
 import type { ComponentConfig } from './component.ts';
 import { unsupportedModel } from './errors.ts';
 import { openDiffusersFolder } from './layouts/diffusers-folder.ts';
@@ -6,7 +7,6 @@ import type { ByteSource, ComponentName, ModelDescription, ModelFiles } from './
 import type { TargetDevice } from './onnx-folder/check-operators.ts';
 import type { OnnxGraph } from './onnx-folder/component.ts';
 import { openOnnxFolder } from './onnx-folder/describe.ts';
-import { isOnnxFolder } from './onnx-folder/files.ts';
 import type { SourceTensor } from './safetensors.ts';
 
 /** One component of a checkpoint: its configuration and where its weights lie. */
@@ -40,7 +40,9 @@ export async function openCheckpoint(
   { signal, device }: { signal?: AbortSignal; device?: TargetDevice } = {},
 ): Promise<Checkpoint> {
   signal?.throwIfAborted();
-  if (isOnnxFolder(files)) return openOnnxFolder(files, { signal, device });
+  if (isOnnxFolder(files.files.map(({ path }) => path))) {
+    return openOnnxFolder(files, { signal, device });
+  }
   if (files.files.some(({ path }) => path === 'model_index.json')) {
     return openDiffusersFolder(files, signal ? { signal } : {});
   }

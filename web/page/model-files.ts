@@ -6,7 +6,7 @@ import { keepStorage } from './compiled-models.ts';
 type Context = Pick<ActionContext, 'state' | 'engine'>;
 
 /** What may matter to a model; pickled files too, so that they can be refused by name. */
-const WANTED = /\.(safetensors|json|txt|ya?ml|ckpt|pt|pth|bin)$/i;
+const WANTED = /\.(safetensors|json|txt|ya?ml|onnx|onnx[._]data(_\d+)?|data|pb|ckpt|pt|pth|bin)$/i;
 /** Enough for any model; a whole home folder dropped by mistake ends here. */
 const MAX_FILES = 2_000;
 const MAX_DEPTH = 6;

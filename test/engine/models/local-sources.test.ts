@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { ModelListing } from '../../../protocol/catalog.ts';
+import { GenerationError } from '../../../protocol/errors.ts';
 import { groupFiles } from '../../../web/engine/models/group-files.ts';
 import {
   createMemoryStore,
@@ -53,6 +54,26 @@ describe('files that were chosen', () => {
         'unet/diffusion_pytorch_model.safetensors',
       ],
       ['other', 'other.safetensors'],
+    ]);
+  });
+
+  test('of ONNX graphs are one checkpoint, with or without an index, and with the files of their weights', () => {
+    const files = [
+      'down/my graphs/text_encoder/model.onnx',
+      'down/my graphs/unet/model.onnx',
+      'down/my graphs/unet/model.onnx_data',
+      'down/my graphs/unet/weights.pb',
+      'down/my graphs/unet/model.bin',
+      'down/lone.onnx',
+    ];
+    expect(names(files.map((path) => local(path)))).toEqual([
+      [
+        'my graphs',
+        'text_encoder/model.onnx',
+        'unet/model.onnx',
+        'unet/model.onnx_data',
+        'unet/weights.pb',
+      ],
     ]);
   });
 
@@ -190,7 +211,7 @@ describe('checkpoints of the own disk', () => {
     expect(sources.listings.map(({ name }) => name)).not.toContain('style');
   });
 
-  test('that nothing is compiled of are copied where there is no handle, and read again from there', async () => {
+  test('that are no checkpoints are copied where there is no handle, and read again from there', async () => {
     const bytes = readFileSync(join(MODELS, 'loras/sd15-kohya.safetensors'));
     const lora = local('style.safetensors', bytes);
     const handle = { getFile: async () => lora.file } as unknown as FileSystemFileHandle;
@@ -210,6 +231,22 @@ describe('checkpoints of the own disk', () => {
     expect(await copies()).toEqual([]);
     await open().add([{ ...lora, handle }]);
     expect(await copies()).toEqual([]);
+  });
+
+  test('of which no copy can be kept are refused, and nothing of them is left', async () => {
+    let sets = 0;
+    const full: KeyValueStore = {
+      ...entries,
+      async set(key, value, options) {
+        if (++sets > 1) throw new GenerationError('storage-full', 'no room');
+        return entries.set(key, value, options);
+      },
+    };
+    const sources = createLocalSources(base, async () => full);
+    const files = folder(join(MODELS, 'controlnet-tiny'), 'canny');
+    await expect(sources.add(files)).rejects.toMatchObject({ code: 'storage-full' });
+    expect(await entries.keys()).toEqual([]);
+    expect(sources.listings).toEqual([other]);
   });
 
   test.each(['loras/sd15-kohya.safetensors', 'vae-tiny.safetensors'])(

@@ -17,16 +17,6 @@ const PLACES: Readonly<Partial<Record<ComponentName, readonly RegExp[]>>> = {
 /** Of several precisions in one folder the widest, by the names that exporters use. */
 const PREFERRED = [/\/model\.onnx$/i, /(?<!_)(en|de)coder(_model)?\.onnx$/i, /_fp16\.onnx$/i];
 
-/**
- * Whether a model's files are an ONNX folder: its UNet is a graph and not a weight file. A folder with
- * both is read from the weights, of which more can be made.
- */
-export function isOnnxFolder({ files }: ModelFiles): boolean {
-  const inUnet = files.filter(({ path }) => path.startsWith('unet/'));
-  const has = (ending: RegExp) => inUnet.some(({ path }) => ending.test(path));
-  return has(/\.onnx$/i) && !has(/\.safetensors$/i);
-}
-
 /** A component's graph, or null where the folder has none. */
 export function graphFile(
   { name, files }: ModelFiles,

@@ -1,4 +1,5 @@
 import { GenerationError } from '../../../protocol/errors.ts';
+import { isModelFile, isOnnxFolder } from '../../../protocol/model-folder.ts';
 import type { LocalFile } from '../../shared/engine.ts';
 
 /** Files that make one model; paths are below its folder. */
@@ -9,15 +10,14 @@ export interface FileGroup {
 
 const PICKLED = /\.(ckpt|pt|pth|bin)$/i;
 const WEIGHTS = /\.safetensors$/i;
-const FOLDER_FILES = /\.(safetensors|json|txt)$/i;
 
 const folderOf = (path: string) => path.slice(0, path.lastIndexOf('/') + 1);
 const baseName = (path: string) => path.slice(path.lastIndexOf('/') + 1);
 const stemOf = (path: string) => baseName(path).replace(/\.[^.]+$/, '');
 
 /**
- * The models among files that were chosen or dropped: every folder with a `model_index.json`, every other
- * one with weights beside a `config.json` (a ControlNet, a VAE), and every safetensors file outside of them
+ * The models among files that were chosen or dropped: every folder with a `model_index.json` or with ready-made
+ * ONNX graphs, every other one with weights beside a `config.json` (a ControlNet, a VAE), and every safetensors file outside of them
  * with the `.yaml` of its name. Throws `invalid-model` when there is none.
  */
 export function groupFiles(files: readonly LocalFile[]): FileGroup[] {
@@ -28,7 +28,7 @@ export function groupFiles(files: readonly LocalFile[]): FileGroup[] {
   const groups: FileGroup[] = folders.map((folder) => ({
     name: baseName(folder.slice(0, -1)) || 'diffusers-model',
     files: files
-      .filter(({ path }) => path.startsWith(folder) && FOLDER_FILES.test(path))
+      .filter(({ path }) => path.startsWith(folder) && isModelFile(path))
       .map((file) => ({ ...file, path: file.path.slice(folder.length) })),
   }));
   for (const file of files) {
@@ -50,14 +50,22 @@ export function groupFiles(files: readonly LocalFile[]): FileGroup[] {
     'invalid-model',
     pickled
       ? `${pickled.path} is a pickled file, and such files can run code when they are read. Convert it to .safetensors, in AUTOMATIC1111 with the Checkpoint Merger.`
-      : 'There is no model among these files: Easel reads .safetensors files and diffusers folders with their model_index.json.',
+      : 'There is no model among these files: Easel reads .safetensors files, diffusers folders with their model_index.json, and folders of ONNX graphs.',
   );
 }
 
 function wholeFolders(files: readonly LocalFile[]): string[] {
-  return files
+  const indexed = files
     .filter(({ path }) => baseName(path) === 'model_index.json')
     .map(({ path }) => folderOf(path));
+  const graphs = files
+    .filter(({ path }) => /(^|\/)unet\/[^/]+\.onnx$/i.test(path))
+    .map(({ path }) => path.slice(0, path.length - `unet/${baseName(path)}`.length))
+    .filter((folder) => {
+      const inside = files.filter(({ path }) => path.startsWith(folder));
+      return isOnnxFolder(inside.map(({ path }) => path.slice(folder.length)));
+    });
+  return [...new Set([...indexed, ...graphs])];
 }
 
 /** Folders of one component; the topmost has no name to go by and is none. */

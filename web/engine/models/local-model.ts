@@ -1,4 +1,5 @@
 import type { ModelListing } from '../../../protocol/catalog.ts';
+import { isOnnxFolder } from '../../../protocol/model-folder.ts';
 import { listingKindOf } from '../../../protocol/model-kind.ts';
 import { openCheckpoint } from '../../compiler/checkpoint.ts';
 import { openControlnet } from '../../compiler/layouts/controlnet-file.ts';
@@ -36,6 +37,7 @@ export async function inspectModel(files: ModelFiles): Promise<ListingKind> {
 
 async function kindOf({ files }: ModelFiles): Promise<ListingKind> {
   if (files.some(({ path }) => path === 'model_index.json')) return 'checkpoint';
+  if (isOnnxFolder(files.map(({ path }) => path))) return 'checkpoint';
   const weights = files.find(({ path }) => /\.safetensors$/i.test(path));
   if (!weights) return 'checkpoint';
   // A part of a checkpoint is refused as one, with what is missing.
