@@ -42,11 +42,6 @@ const record = z.object({
 });
 export type LocalRecord = z.infer<typeof record>;
 
-/**
- * Kinds that are read from their files at every use, since nothing is compiled of them alone: where the
- * browser gives no handle, only a copy stays readable after a reload.
- */
-const READ_AGAIN: ReadonlySet<ListingKind> = new Set(['lora', 'embedding', 'esrgan', 'taesd']);
 /** How the keys of copied pieces begin. */
 const COPY = 'bytes:';
 /** Held while files are added, so that no other tab takes half a copy for an orphan. */
@@ -126,7 +121,9 @@ export function createLocalSources(
     const listing = toListing(kind, freeName(group.name, ofBase(kind)), group);
     const handles = group.files.map(({ handle }) => handle ?? null);
     files.set(listing.url, group.files);
-    const isCopied = READ_AGAIN.has(kind) && handles.includes(null);
+    // A checkpoint is compiled at once. The rest is read when it is first used, perhaps after a reload: where
+    // the browser gives no handle, only a copy can be read then.
+    const isCopied = kind !== 'checkpoint' && handles.includes(null);
     const pieces = isCopied ? { pieces: await copy(listing, group) } : {};
     const key = recordKey(kind, listing.name);
     await (await store()).set(key, { listing, handles, ...pieces }, { durable: true });
@@ -136,15 +133,18 @@ export function createLocalSources(
   /** Keeps the bytes of files in pieces, and gives their keys. */
   async function copy({ kind, name }: ModelListing, group: FileGroup): Promise<string[][]> {
     const opened = await store();
-    const keys: string[][] = [];
-    for (const [index, { file }] of group.files.entries()) {
-      const ofFile: string[] = [];
-      for (let at = 0; at < file.size; at += CHUNK_BYTES) {
-        const key = `${COPY}${kind}:${encodeURIComponent(name)}:${index}:${ofFile.length}`;
-        await opened.set(key, file.slice(at, at + CHUNK_BYTES));
-        ofFile.push(key);
+    const keys: string[][] = group.files.map(() => []);
+    try {
+      for (const [index, { file }] of group.files.entries()) {
+        for (let at = 0; at < file.size; at += CHUNK_BYTES) {
+          const key = `${COPY}${kind}:${encodeURIComponent(name)}:${index}:${at / CHUNK_BYTES}`;
+          keys[index]?.push(key);
+          await opened.set(key, file.slice(at, at + CHUNK_BYTES));
+        }
       }
-      keys.push(ofFile);
+    } catch (error) {
+      await opened.delete(keys.flat());
+      throw error;
     }
     return keys;
   }
