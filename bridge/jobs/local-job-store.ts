@@ -47,6 +47,9 @@ export class LocalJobStore implements JobStore {
   readonly #listeners = new Set<(event: StoreEvent) => void>();
   readonly #sweeper: NodeJS.Timeout;
   #waiting: string[] = [];
+  /** What `open` and `ended` say until the next change: progress is polled thousands of times a second. */
+  #lists: { readonly open: readonly JobRecord[]; readonly ended: readonly JobRecord[] } | null =
+    null;
   #isClosed = false;
 
   private constructor(
@@ -90,6 +93,7 @@ export class LocalJobStore implements JobStore {
 
   #update(entry: Entry, changes: Partial<JobRecord>): JobRecord {
     entry.record = { ...entry.record, ...changes };
+    this.#lists = null;
     return entry.record;
   }
 
@@ -120,6 +124,7 @@ export class LocalJobStore implements JobStore {
     };
     const entry: Entry = { record, isEnding: false };
     this.#entries.set(job.jobId, entry);
+    this.#lists = null;
     await this.#journal.accepted(record);
     if (this.#openEntry(job.jobId)) {
       this.#waiting.push(job.jobId);
@@ -236,14 +241,24 @@ export class LocalJobStore implements JobStore {
     return this.#entries.get(jobId)?.record ?? null;
   }
 
+  #listed() {
+    if (this.#lists) return this.#lists;
+    const records = this.#records();
+    this.#lists = {
+      open: records.filter(({ state }) => state === 'waiting' || state === 'running'),
+      ended: records
+        .filter(({ endedAt }) => endedAt !== null)
+        .sort((a, b) => (b.endedAt ?? 0) - (a.endedAt ?? 0)),
+    };
+    return this.#lists;
+  }
+
   open(): readonly JobRecord[] {
-    return this.#records().filter(({ state }) => state === 'waiting' || state === 'running');
+    return this.#listed().open;
   }
 
   ended(): readonly JobRecord[] {
-    return this.#records()
-      .filter(({ endedAt }) => endedAt !== null)
-      .sort((a, b) => (b.endedAt ?? 0) - (a.endedAt ?? 0));
+    return this.#listed().ended;
   }
 
   async result(jobId: string): Promise<StoredResult | null> {
@@ -264,6 +279,7 @@ export class LocalJobStore implements JobStore {
     );
     for (const { jobId } of old) {
       this.#entries.delete(jobId);
+      this.#lists = null;
       await this.#spool.remove(jobId);
     }
     for (const jobId of this.#spool.ids()) {

@@ -1,3 +1,4 @@
+import { benchApi } from './api.ts';
 import { benchCompiler } from './compiler.ts';
 import { benchLoad } from './load.ts';
 import { benchMemory } from './memory.ts';
@@ -11,6 +12,7 @@ import { benchWebgpu } from './webgpu.ts';
 const BENCHES: Readonly<Record<string, () => Promise<readonly BenchRow[]>>> = {
   overhead: benchOverhead,
   relay: benchRelay,
+  api: benchApi,
   load: benchLoad,
   webgpu: benchWebgpu,
   memory: benchMemory,
