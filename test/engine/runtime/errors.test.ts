@@ -12,6 +12,10 @@ test.each([
     'Provider type for GroupNorm node with name "n" is not set. transformer_memcpy.cc:253',
   ],
   ['unsupported', 'The model requires f16 but the device does not support it.'],
+  [
+    'storage-full',
+    'Deserialize tensor a failed.Failed to load external data file ""unet.0.weights"", error: Unknown error occurred in memory copy.',
+  ],
   ['internal', 'something else'],
 ])('%s: %s', (code, message) => {
   const error = runtimeError(new Error(message), 'The UNet');

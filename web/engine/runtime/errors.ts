@@ -5,6 +5,8 @@ const LOST =
   /device (is|was|has been) lost|lost device|device lost|buffer ?manager|DXGI_ERROR|instance dropped|external Instance reference no longer exists/i;
 const OUT_OF_MEMORY =
   /bad_alloc|out of memory|allocation failed|failed to allocate|memory access out of bounds|sbox_fatal|invalid array length/i;
+/** A stored piece came short or not at all while a session was opened. */
+const UNREADABLE = /Failed to load external data file/i;
 const NO_KERNEL = /Provider type for (\S+) node/;
 
 /** What a device loss means for a person. */
@@ -25,6 +27,13 @@ export function runtimeError(error: unknown, what: string): GenerationError {
     return new GenerationError(
       'out-of-memory',
       `${what} did not fit into memory (${text.slice(0, 200)}). Make a smaller picture or choose a smaller precision.`,
+      { cause: error },
+    );
+  }
+  if (UNREADABLE.test(text)) {
+    return new GenerationError(
+      'storage-full',
+      `The browser does not give back what it stored of ${what[0]?.toLowerCase()}${what.slice(1)}. Private windows keep models in memory and lose them when that gets short: open Easel in an ordinary window, or start the job again.`,
       { cause: error },
     );
   }
