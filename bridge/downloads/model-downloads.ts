@@ -2,7 +2,11 @@ import type { EngineActivity } from '../../protocol/device.ts';
 import { DownloadManager } from '../../protocol/downloads/download-manager.ts';
 import type { DownloadRequest, DownloadView } from '../../protocol/downloads/download-view.ts';
 import { type AccessTokens, NO_TOKENS } from '../../protocol/downloads/http-client.ts';
-import { expectedName, parseModelReference } from '../../protocol/downloads/model-reference.ts';
+import {
+  expectedName,
+  parseModelReference,
+  referenceId,
+} from '../../protocol/downloads/model-reference.ts';
 import type { DownloadPlan } from '../../protocol/downloads/plan-parts.ts';
 import { gigabytes } from '../../protocol/downloads/room.ts';
 import { GenerationError } from '../../protocol/errors.ts';
@@ -64,26 +68,19 @@ export class ModelDownloads {
    * with `GenerationError` when it cannot be had.
    */
   async checkpoint(reference: string): Promise<string> {
-    const expected = this.#expectedName(reference);
-    if (expected !== null && (await this.#isListed(expected))) return expected;
-    const view = this.start({ reference, kind: null, tokens: NO_TOKENS });
-    const before = await this.#storage.finishedName(view.id, 'checkpoint');
-    if (before !== null && (await this.#isListed(before))) {
-      await this.manager.act(view.id, 'cancel');
-      return before;
+    const known = findKnownModel(reference)?.source ?? reference;
+    const parsed = parseModelReference(known, { hubEndpoint: this.#options.hubEndpoint });
+    const before = await this.#storage.finishedName(referenceId(parsed), 'checkpoint');
+    for (const name of [before, expectedName(parsed)]) {
+      if (name !== null && (await this.#isListed(name))) return name;
     }
+    const view = this.start({ reference, kind: null, tokens: NO_TOKENS });
     const plan = await this.manager.finished(view.id);
     if (plan.kind === 'checkpoint') return plan.name;
     throw new GenerationError(
       'unsupported',
       `${plan.title} was downloaded, but it is no checkpoint (${plan.kind}), so it cannot be selected as one.`,
     );
-  }
-
-  #expectedName(reference: string): string | null {
-    const { hubEndpoint } = this.#options;
-    const source = findKnownModel(reference)?.source ?? reference;
-    return expectedName(parseModelReference(source, { hubEndpoint }));
   }
 
   async #isListed(name: string): Promise<boolean> {

@@ -31,7 +31,7 @@ const NOT_PUBLIC =
   'it is an address of this machine or of its network. Only public addresses are followed, and what the command line or HF_ENDPOINT names.';
 
 /** Resolves names to public addresses only: a name may point anywhere, also at this machine. */
-const lookUpPublic: LookupFunction = (hostname, options, callback) => {
+export const lookUpPublic: LookupFunction = (hostname, options, callback) => {
   lookup(hostname, { ...options, all: true }, (error, addresses) => {
     if (error) return callback(error, '', 0);
     const found = addresses.filter(({ address }) => !isPrivateAddress(address));

@@ -10,6 +10,7 @@ import {
   type Downloader,
   downloadOf,
   followDownloads,
+  isHere,
   startDownload,
   submitDownload,
 } from '../../web/page/downloads.ts';
@@ -91,6 +92,14 @@ describe('downloads on the page', () => {
     const model = KNOWN_MODELS.find(({ id }) => id === 'stabilityai/sd-vae-ft-mse')!;
     expect(downloadOf([view(), view({ reference: model.source })], model)).not.toBeNull();
     expect(downloadOf([view()], model)).toBeNull();
+  });
+
+  test('of a known model are not offered where it is listed', () => {
+    const model = KNOWN_MODELS.find(({ id }) => id === 'stabilityai/sd-vae-ft-mse')!;
+    const listed = { name: 'sd-vae-ft-mse', source: 'bridge', filename: '', sizeBytes: 1 } as const;
+    const checkpoint = { ...listed, sha256: null };
+    expect(isHere({ checkpoints: [checkpoint] }, model)).toBe(false);
+    expect(isHere({ checkpoints: [], models: [{ ...listed, kind: 'vae' }] }, model)).toBe(true);
   });
 
   test('that finish are looked for by the engine, once', async () => {

@@ -1,5 +1,6 @@
 import { type Signal, signal } from '@preact/signals';
 import { z } from 'zod';
+import type { Catalog } from '../../protocol/catalog.ts';
 import {
   DOWNLOADS_PATH,
   type DownloadAction,
@@ -9,7 +10,7 @@ import {
   ENGINE_TOKEN_HEADER,
 } from '../../protocol/downloads/download-view.ts';
 import { parseError, serializeError } from '../../protocol/errors.ts';
-import { findKnownModel, type KnownModel } from '../../protocol/known-models.ts';
+import { findKnownModel, type KnownModel, nameOfModelId } from '../../protocol/known-models.ts';
 import { TOKEN_PATH } from '../../protocol/relay.ts';
 import type { DownloadWorkerMessage, DownloadWorkerRequest } from '../shared/download-protocol.ts';
 import type { ActionContext } from './actions.ts';
@@ -212,6 +213,14 @@ export async function actOnDownload(
   } catch (error) {
     state.downloads.problem.value = serializeError(error);
   }
+}
+
+/** Whether a known model is in the lists. */
+export function isHere({ checkpoints, models = [] }: Catalog, { id, kind }: KnownModel): boolean {
+  const name = nameOfModelId(id);
+  const listed =
+    kind === 'checkpoint' ? checkpoints : models.filter((model) => model.kind === kind);
+  return listed.some((model) => model.name === name);
 }
 
 /** The download of a known model, where there is one. */

@@ -323,7 +323,9 @@ describe('a download', () => {
     expect(await first.checkpoint(`${host.url}/dream.safetensors`)).toBe('dream');
     host.file('/dream.safetensors', bytes, { answer: { status: 500 } });
     const second = openDownloads({ library: names });
+    const asked = host.seen.length;
     expect(await second.checkpoint(`${host.url}/dream.safetensors`)).toBe('dream');
+    expect(host.seen.length).toBe(asked);
     host.file('/l.safetensors', LORA);
     await expect(first.checkpoint(`${host.url}/l.safetensors`)).rejects.toThrow(/no checkpoint/);
   });

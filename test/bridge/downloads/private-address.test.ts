@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { lookUpPublic } from '../../../bridge/downloads/node-http-get.ts';
 import { isPrivateAddress } from '../../../bridge/downloads/private-address.ts';
 
 test.each([
@@ -37,3 +38,13 @@ test.each([
 ])('%s is public', (address) => {
   expect(isPrivateAddress(address)).toBe(false);
 });
+
+test.each([true, false])(
+  'a name that leads to this machine is not looked up for a request (all: %s)',
+  async (all) => {
+    const error = await new Promise((resolve) => lookUpPublic('localhost', { all }, resolve));
+    expect(String(error)).toMatch(
+      /Nothing is downloaded from localhost: it is an address of this machine/,
+    );
+  },
+);

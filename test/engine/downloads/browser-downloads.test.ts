@@ -25,14 +25,18 @@ beforeEach(async () => {
 });
 afterEach(() => hub.close());
 
-function openTab(store = disk, quotaBytes = 1e12): DownloadManager {
+function openTab(
+  store = disk,
+  quotaBytes = 1e12,
+  exclusively = (_id: string, task: () => Promise<void>) => task(),
+): DownloadManager {
   const storage = new BrowserDownloadStorage({
     open: async () => store,
     storageUse: async () => ({ usedBytes: 0, quotaBytes }),
     pieceBytes: PIECE,
   });
   return new DownloadManager({
-    ...{ storage, get: createBrowserHttpGet(hub.url), hubEndpoint: hub.url },
+    ...{ storage, get: createBrowserHttpGet(hub.url), hubEndpoint: hub.url, exclusively },
     ...{ tokens: NO_TOKENS, sendsIfRange: false, retryDelaysMs: [5, 5, 5], stallMs: 500 },
   });
 }
@@ -153,6 +157,29 @@ describe('a download of the tab itself', () => {
     const again = openTab();
     const second = again.start(ask('owner/pipe'));
     expect((await ended(again, second.id)).note).toContain('in this browser already');
+  });
+
+  test('of two tabs at once is fetched once', async () => {
+    hub.repository('owner/lora', { 'x.safetensors': LORA }, { speed: 8 * MB });
+    let line = Promise.resolve();
+    const storage = new BrowserDownloadStorage({
+      ...{ open: async () => disk, storageUse: async () => null, pieceBytes: PIECE },
+    });
+    // As the worker does it with a Web Lock.
+    const exclusively = (_id: string, task: () => Promise<void>) => {
+      const turn = line.then(async () => {
+        if (await storage.isOpen(_id)) await task();
+      });
+      line = turn.catch(() => {});
+      return turn;
+    };
+    const tabs = [openTab(disk, 1e12, exclusively), openTab(disk, 1e12, exclusively)];
+    const views = tabs.map((tab) => tab.start(ask('owner/lora')));
+    const states = await Promise.all(tabs.map((tab, index) => ended(tab, views[index]!.id)));
+    expect(states.map(({ state }) => state)).toEqual(['finished', 'finished']);
+    expect((await readLocal('lora')).equals(LORA)).toBe(true);
+    // Both looked at the header; one fetched.
+    expect(hub.sent('x.safetensors')).toBeLessThan(LORA.length + 2 * MB + 4 * 64 * 1024);
   });
 
   test('is refused before its first byte where the quota is too small', async () => {

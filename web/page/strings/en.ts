@@ -257,6 +257,7 @@ export const en = {
     title: 'Well-known models',
     hint: 'Each is published by its makers under the licence named; read it on the model’s page.',
     about: (size: string) => `about ${size}`,
+    here: 'Here',
     download: 'Download',
   },
   otherModels: {

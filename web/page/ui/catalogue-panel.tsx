@@ -1,5 +1,5 @@
 import { KNOWN_MODELS, type KnownModel } from '../../../protocol/known-models.ts';
-import { downloadOf, isUnderWay, startDownload } from '../downloads.ts';
+import { downloadOf, isHere, isUnderWay, startDownload } from '../downloads.ts';
 import { formatBytes } from '../format.ts';
 import { t } from '../strings/strings.ts';
 import { useApp } from './context.ts';
@@ -22,15 +22,19 @@ function KnownRow({ model }: { model: KnownModel }) {
         <p class="quiet">{goodAt}</p>
         <p class="quiet model-file">{facts.join(' · ')}</p>
       </div>
-      <button
-        type="button"
-        class="push-right"
-        disabled={view !== null && (isUnderWay(view) || view.state === 'finished')}
-        onClick={() => void startDownload(app, model.id, model.kind)}
-      >
-        {t.catalogue.download}
-        <span class="visually-hidden"> {title}</span>
-      </button>
+      {isHere(app.state.catalog.value, model) ? (
+        <span class="badge push-right">{t.catalogue.here}</span>
+      ) : (
+        <button
+          type="button"
+          class="push-right"
+          disabled={view !== null && isUnderWay(view)}
+          onClick={() => void startDownload(app, model.id, model.kind)}
+        >
+          {t.catalogue.download}
+          <span class="visually-hidden"> {title}</span>
+        </button>
+      )}
     </li>
   );
 }

@@ -4,7 +4,6 @@ import { actOnDownload, isUnderWay, submitDownload } from '../downloads.ts';
 import { formatBytes, formatDuration } from '../format.ts';
 import { t } from '../strings/strings.ts';
 import { useApp } from './context.ts';
-import { ProblemNote } from './problem-note.tsx';
 
 /** How far it is, how fast, how long still. */
 function progressLine(view: DownloadView): string {
@@ -101,25 +100,27 @@ function AccessKeys() {
   return (
     <details>
       <summary>{t.downloads.keys}</summary>
-      <p class="quiet">{t.downloads.keysHint}</p>
-      {(
-        [
-          [t.downloads.hubToken, hubToken],
-          [t.downloads.civitaiToken, civitaiToken],
-        ] as const
-      ).map(([label, key]) => (
-        <label key={label} class="field">
-          <span>{label}</span>
-          <input
-            type="password"
-            autocomplete="off"
-            value={key.value}
-            onInput={({ currentTarget }) => {
-              key.value = currentTarget.value;
-            }}
-          />
-        </label>
-      ))}
+      <div class="access-keys">
+        <p class="quiet">{t.downloads.keysHint}</p>
+        {(
+          [
+            [t.downloads.hubToken, hubToken],
+            [t.downloads.civitaiToken, civitaiToken],
+          ] as const
+        ).map(([label, key]) => (
+          <label key={label} class="field">
+            <span>{label}</span>
+            <input
+              type="password"
+              autocomplete="off"
+              value={key.value}
+              onInput={({ currentTarget }) => {
+                key.value = currentTarget.value;
+              }}
+            />
+          </label>
+        ))}
+      </div>
     </details>
   );
 }
@@ -162,7 +163,11 @@ export function DownloadsPanel() {
       <p class="quiet">
         {app.state.server.value === 'static' ? t.downloads.intoBrowser : t.downloads.intoFolder}
       </p>
-      <ProblemNote problem={problem} />
+      {problem.value && (
+        <p class="field-problem" role="alert">
+          {problem.value.message}
+        </p>
+      )}
       <ul class="model-list">
         {views.value.map((view) => (
           <DownloadRow key={view.id} view={view} />
