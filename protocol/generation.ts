@@ -264,6 +264,8 @@ export const generationParams = z.object({
   upscale: upscaleParams.nullable().default(null),
   /** Mode `grid` alone. */
   grid: gridParams.nullable().default(null),
+  /** Pictures continue into themselves at their edges, so that copies of one can be laid side by side. */
+  isTiling: z.boolean().default(false),
   /** ControlNets at work, in the order of the request. */
   controls: z.array(controlParams).max(MAX_CONTROLS).default([]),
   sampling: samplingOptions.prefault({}),

@@ -214,6 +214,7 @@ function commonParams(
     sMinUncond: request.s_min_uncond ?? optionNumber(options, 's_min_uncond', 0),
     etaNoiseSeedDelta: Math.trunc(optionNumber(options, 'eta_noise_seed_delta', 0)),
     randnSource: NOISE_SOURCES.get(options.randn_source) ?? 'gpu',
+    isTiling: request.tiling ?? options.tiling === true,
     checkpoint,
     vae: typeof options.sd_vae === 'string' ? options.sd_vae.slice(0, 1000) : null,
     previewEverySteps: previewEverySteps(options),

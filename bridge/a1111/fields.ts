@@ -57,7 +57,7 @@ export const FIELDS: readonly FieldEntry[] = [
   works('width', '64 to 4096, rounded down to what the VAE can make'),
   works('height', '64 to 4096, rounded down to what the VAE can make'),
   inert('restore_faces', 'there is no face restoration', [null, false]),
-  inert('tiling', 'tiling is not available in this version', [null, false]),
+  works('tiling', 'absent: the option of the same name'),
   works('do_not_save_samples', 'true: the pictures are not saved'),
   works('do_not_save_grid', 'true: a script’s grid is not saved'),
   works('eta', '0 to 1; absent: the options `eta_ancestral` and `eta_ddim`'),

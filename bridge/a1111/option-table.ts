@@ -125,7 +125,7 @@ export const OPTIONS: readonly OptionEntry[] = [
   works('randn_source', 'GPU', 'GPU and NV are the same numbers (Philox); CPU are PyTorch’s', {
     choices: ['GPU', 'CPU', 'NV'],
   }),
-  inert('tiling', false, NOT_YET),
+  works('tiling', false, 'pictures that continue into themselves, where a request does not say'),
   inert('hires_fix_refiner_pass', 'second pass', NOT_YET),
   inert('token_merging_ratio', 0, 'not supported'),
   inert('token_merging_ratio_img2img', 0, 'not supported'),

@@ -59,7 +59,7 @@ describe('ControlNet units and TAESDs over HTTP', () => {
     const image = Buffer.from(await encodeImage(boxPicture(), 'png', '')).toString('base64');
     const request = {
       ...{ prompt: 'an apple', negative_prompt: 'blurry', steps: 2, seed: 7, cfg_scale: 5 },
-      ...{ width: 64, height: 64, sampler_name: 'Euler' },
+      ...{ width: 64, height: 64, sampler_name: 'Euler', tiling: true },
     };
     const unit = { model: 'canny-tiny', module: 'canny', image, processor_res: 64 };
     const args = [unit, { ...unit, module: 'invert', weight: 0.5, control_mode: 2 }];

@@ -30,6 +30,8 @@ export interface GraphOptions {
   readonly texts?: number;
   /** UNet: takes a ControlNet's residuals, `control_down_0` … and `control_mid`. */
   readonly control?: boolean;
+  /** UNet and VAE: the picture continues into itself at its edges (A1111's tiling). */
+  readonly isTiling?: boolean;
   /** ControlNet: embeds the control picture, or gives the residuals (the default). */
   readonly stage?: ControlStage;
   /** ControlNet: adds another one's residuals, the inputs `previous_down_0` … and `previous_mid`, to its own. */
@@ -76,6 +78,7 @@ export function buildGraph(
     isAdded = false,
     pool = 1,
     overrides = false,
+    isTiling = false,
     provider = 'wasm',
     maxBindingBytes = Number.POSITIVE_INFINITY,
   }: GraphOptions = {},
@@ -99,6 +102,7 @@ export function buildGraph(
       isAdded,
       pool,
       overrides,
+      isTiling,
       provider,
       maxBindingBytes,
     },

@@ -51,6 +51,8 @@ export interface ComponentOptions {
   readonly pool: number;
   /** Text encoders: takes vectors in the place of tokens. */
   readonly overrides: boolean;
+  /** The picture continues into itself at its edges. */
+  readonly isTiling: boolean;
   readonly provider: Provider;
   /** Largest tensor that the device binds to a shader. */
   readonly maxBindingBytes: number;
@@ -106,10 +108,11 @@ export function buildComponent(
     texts,
     pool,
     overrides,
+    isTiling,
     provider,
     maxBindingBytes,
   } = options;
-  const g = new GraphBuilder(name, { dtype, provider, weights });
+  const g = new GraphBuilder(name, { dtype, provider, weights, isTiling });
   switch (config.type) {
     case 'clip-text':
       buildClipText(g, config, {
@@ -168,6 +171,7 @@ export function planWeights(name: ComponentName, config: ComponentConfig): Weigh
     isAdded: false,
     pool: 1,
     overrides: false,
+    isTiling: false,
     provider: 'wasm',
     maxBindingBytes: Number.POSITIVE_INFINITY,
   } as const;

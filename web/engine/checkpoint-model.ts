@@ -66,6 +66,8 @@ export interface CheckpointModel extends DiffusionModel {
   useEmbeddings(embeddings: readonly LoadedEmbedding[]): void;
   /** The small autoencoder of the checkpoint's latents from now on. */
   useTaesd(taesd: TaesdUse): void;
+  /** Whether pictures continue into themselves at their edges from now on. */
+  useTiling(isTiling: boolean): void;
   /** Gives all weights back. */
   release(): Promise<void>;
 }
@@ -153,6 +155,8 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
   }
 
   let taesd = NO_TAESD;
+  let isTiling = false;
+  const tilingOption = (): GraphOptions => (isTiling ? { isTiling } : {});
   let embeddings: readonly LoadedEmbedding[] = [];
   let tile = largestTile(current.compiled, runtime.device);
   let isEconomical = false;
@@ -161,22 +165,24 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
   async function vae(name: 'vae_encoder' | 'vae_decoder', height: number, width: number) {
     const isDecoder = name === 'vae_decoder';
     const small = isDecoder ? taesd.decodes && taesd.decoder : taesd.encodes && taesd.encoder;
-    const open = (rows: number, columns: number) => {
+    const open = (rows: number, columns: number, graphOptions: GraphOptions) => {
       const shape = latentShapeOf(1, rows, columns);
-      return small ? companionSession(small, shape) : session(name, shape);
+      return small ? companionSession(small, shape) : session(name, shape, graphOptions);
     };
     // A graph of fixed sizes has no tiles either.
     const own = current.compiled.components.find((part) => part.name === name);
     const isFixed = !small && own !== undefined && fixedLatents(own).height !== null;
-    if (isFixed || (height <= tile && width <= tile)) return open(height, width);
+    if (isFixed || (height <= tile && width <= tile)) return open(height, width, tilingOption());
     const { vaeFactor } = description;
     const side = Math.min(tile, COMMON_TILE) * vaeFactor;
+    if (isTiling) onNote('The edges of the picture meet less well: the VAE worked in tiles.');
     onNote(
       `The VAE worked in tiles of ${side} pixels: the whole picture is too much for the device.`,
     );
     return createTiledSession({
       runtime,
-      open: (part) => open(part.height, part.width),
+      // A tile's edges are not the picture's.
+      open: (part) => open(part.height, part.width, {}),
       tile: Math.min(tile, COMMON_TILE),
       ...(isDecoder
         ? { input: 'latents', output: 'image', inputScale: 1, outputScale: vaeFactor }
@@ -234,6 +240,7 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
     const unetOptions = (copies: number): GraphOptions => ({
       texts: copies,
       ...(controls.length > 0 ? { control: true } : {}),
+      ...tilingOption(),
     });
     const unetShape = (copies: number, tokens: number): GraphShape => ({
       ...latentShapeOf(copies * pictures, height, width),
@@ -352,6 +359,12 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
       if (identities(next) === identities(embeddings)) return;
       embeddings = next;
       texts.forget();
+    },
+    useTiling(next) {
+      isTiling = next;
+      if (next && component('unet').config.type !== 'unet') {
+        onNote('Tiling had no effect: this checkpoint’s graphs came ready-made.');
+      }
     },
     useTaesd(next) {
       taesd = next;

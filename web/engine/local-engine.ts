@@ -32,6 +32,7 @@ export interface LocalEngine extends Omit<Engine, 'onRelayStatus'> {
 /** What is loaded for no job in particular. */
 const NO_JOB: Omit<Parameters<JobHost['load']>[0], 'checkpoint'> = {
   ...{ vae: null, prompt: '', negativePrompt: '', hires: null, controls: [] },
+  isTiling: false,
   previewEverySteps: 0,
   previewMethod: 'cheap',
   vaeDecoder: 'full',
@@ -206,6 +207,7 @@ export function createLocalEngine(
       };
       const taesd = await loadTaesd(wanted, beside);
       loaded.model.useTaesd(taesd);
+      loaded.model.useTiling(wanted.isTiling);
       lastName = loaded.name;
       if (loaded !== before) {
         update({ ...loadedFacts(), message: null });

@@ -37,7 +37,7 @@ export interface JobHost {
   load(
     wanted: Pick<
       GenerationParams,
-      'checkpoint' | 'vae' | 'prompt' | 'negativePrompt' | 'hires' | 'controls'
+      'checkpoint' | 'vae' | 'prompt' | 'negativePrompt' | 'hires' | 'controls' | 'isTiling'
     > &
       TaesdWish,
     tell: (activity: EngineActivity) => void,

@@ -1,5 +1,5 @@
 import type { GraphBuilder, LinearMatrix, Value } from '../onnx/graph-builder.ts';
-import { add, cast, floats, matMul, mul, reshape, scalar } from '../onnx/ops.ts';
+import { add, cast, floats, matMul, mul, reshape, scalar, wrapEdges } from '../onnx/ops.ts';
 import { BLOCK_SIZE } from '../quantize.ts';
 
 /** The layers every model is made of; each reads its weights under the name it is given. */
@@ -26,6 +26,8 @@ export function conv2d(
   const [batch, inChannels, height, width] = dimensions4(x);
   const pads = typeof padding === 'number' ? [padding, padding, padding, padding] : padding;
   const [top = 0, left = 0, bottom = 0, right = 0] = pads;
+  // As A1111 does it: a convolution that is padded on some sides alone stays as it is.
+  const wraps = g.isTiling && typeof padding === 'number' && padding > 0;
   const shape = [
     batch,
     outChannels,
@@ -35,11 +37,12 @@ export function conv2d(
   return g.scope(name, () => {
     const weight = g.weight('weight', [outChannels, inChannels, kernel, kernel]);
     const shift = bias === true ? g.weight('bias', [outChannels]) : bias;
-    const inputs = shift ? [x, weight, shift] : [x, weight];
+    const input = wraps ? wrapEdges(g, x, top) : x;
+    const inputs = shift ? [input, weight, shift] : [input, weight];
     const attributes = {
       kernel_shape: { ints: [kernel, kernel] },
       strides: { ints: [stride, stride] },
-      pads: { ints: [top, left, bottom, right] },
+      pads: { ints: wraps ? [0, 0, 0, 0] : [top, left, bottom, right] },
     };
     return g.op('Conv', inputs, { dtype: x.dtype, shape }, { attributes });
   });

@@ -54,6 +54,8 @@ export class GraphBuilder {
   /** Element type of activations between the layers. */
   readonly dtype: FloatDtype;
   readonly provider: Provider;
+  /** Convolutions see what lies beyond an edge on the opposite one, so that pictures continue into themselves. */
+  readonly isTiling: boolean;
   readonly #name: string;
   readonly #weights: WeightSource;
   readonly #inputs: OnnxTensorType[] = [];
@@ -70,11 +72,18 @@ export class GraphBuilder {
       dtype = 'float32',
       provider = 'wasm',
       weights = noWeights,
-    }: { dtype?: FloatDtype; provider?: Provider; weights?: WeightSource } = {},
+      isTiling = false,
+    }: {
+      dtype?: FloatDtype;
+      provider?: Provider;
+      weights?: WeightSource;
+      isTiling?: boolean;
+    } = {},
   ) {
     this.#name = name;
     this.dtype = dtype;
     this.provider = provider;
+    this.isTiling = isTiling;
     this.#weights = weights;
   }
 

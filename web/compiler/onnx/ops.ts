@@ -149,6 +149,20 @@ export function gatherRow(g: GraphBuilder, x: Value, index: number): Value {
   return g.op('Gather', [x, at], { dtype: x.dtype, shape: x.shape.slice(1) });
 }
 
+/** NCHW with `side` rows and columns of the opposite edge around it. */
+export function wrapEdges(g: GraphBuilder, x: Value, side: number): Value {
+  return [2, 3].reduce((wrapped, axis) => {
+    const size = wrapped.shape[axis] ?? 0;
+    const last = slice(g, wrapped, axis, size - side, size);
+    return concat(g, [last, wrapped, slice(g, wrapped, axis, 0, side)], axis);
+  }, x);
+}
+
+function slice(g: GraphBuilder, x: Value, axis: number, start: number, end: number): Value {
+  const bounds = [int64s(g, [start]), int64s(g, [end]), int64s(g, [axis])];
+  return g.op('Slice', [x, ...bounds], { dtype: x.dtype, shape: x.shape.with(axis, end - start) });
+}
+
 /** Means of squares of `side` values of NCHW; what makes no whole square at the right and the bottom is left out. */
 export function averagePool(g: GraphBuilder, x: Value, side: number): Value {
   if (side === 1) return x;

@@ -21,3 +21,12 @@ it('sd_vae_decode_method and sd_vae_encode_method choose between VAE and TAESD, 
   const wrong = await server.post('/sdapi/v1/options', { sd_vae_decode_method: 'Half' });
   expect(wrong.status).toBe(422);
 });
+
+it('tiling is the request’s, else the option’s', async () => {
+  const tiling = async (body: object, settings = {}) =>
+    (await createServer({ settings }).generate(body)).params.isTiling;
+  expect(await tiling({})).toBe(false);
+  expect(await tiling({ tiling: true })).toBe(true);
+  expect(await tiling({ tiling: null }, { tiling: true })).toBe(true);
+  expect(await tiling({ tiling: false }, { tiling: true })).toBe(false);
+});
