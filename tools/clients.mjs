@@ -1,0 +1,84 @@
+// `npm run clients`: real client programs against the real bridge, tab and embedded model. Needs Python 3 and the
+// Python package index; no part of `npm test`, whose machine may have neither.
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ensureChromium } from './lib/chromium.mjs';
+import { ensureDependencies, ROOT, requireNode } from './lib/setup.mjs';
+
+const FOLDER = join(ROOT, 'tools/clients');
+const VENV = join(ROOT, 'node_modules/.cache/easel-clients');
+const SCRIPTS = ['with_webuiapi.py', 'with_openai.py'];
+
+const python = () => join(VENV, process.platform === 'win32' ? 'Scripts/python.exe' : 'bin/python');
+
+function run(command, args) {
+  const { status, error } = spawnSync(command, args, { stdio: 'inherit' });
+  if (status === 0) return;
+  throw new Error(`${command} ${args.join(' ')} ended with ${status ?? error?.message}`);
+}
+
+function ensureClients() {
+  if (!existsSync(python())) {
+    run(process.platform === 'win32' ? 'python' : 'python3', ['-m', 'venv', VENV]);
+  }
+  run(python(), ['-m', 'pip', 'install', '--quiet', '-r', join(FOLDER, 'requirements.txt')]);
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/** Waits until a checkpoint is in the tab's memory. */
+async function waitUntilReady(port) {
+  for (const end = Date.now() + 180_000; Date.now() < end; ) {
+    try {
+      const response = await fetch(`http://127.0.0.1:${port}/health`);
+      const health = await response.json();
+      if (health.status === 'ready' && health.engines[0]?.checkpoint) return;
+    } catch {}
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  }
+  throw new Error('Easel did not become ready');
+}
+
+requireNode();
+ensureDependencies();
+process.env.EASEL_CHROMIUM = ensureChromium();
+const { build } = await import('./build.mjs');
+await build({ onlyIfStale: true });
+ensureClients();
+
+const port = await freePort();
+const dataDir = mkdtempSync(join(tmpdir(), 'easel-clients-'));
+const args = ['--port', String(port), '--data-dir', dataDir, '--browser', 'headless'];
+const bridge = spawn(
+  process.execPath,
+  [join(ROOT, 'build/bridge/main.js'), ...args, '--device', 'wasm', '--log-level', 'error'],
+  { cwd: ROOT, stdio: 'inherit' },
+);
+const exited = new Promise((resolve) => bridge.once('exit', resolve));
+let failures = 0;
+try {
+  await waitUntilReady(port);
+  for (const script of SCRIPTS) {
+    console.log(`\n${script}`);
+    const child = spawn(python(), [join(FOLDER, script), String(port)], { stdio: 'inherit' });
+    const status = await new Promise((resolve) => child.once('exit', resolve));
+    if (status !== 0) failures += 1;
+  }
+} finally {
+  bridge.kill('SIGTERM');
+  await exited;
+  rmSync(dataDir, { recursive: true, force: true });
+}
+console.log(failures === 0 ? '\nAll clients are served.' : `\n${failures} of the clients failed.`);
+process.exit(failures === 0 ? 0 : 1);
