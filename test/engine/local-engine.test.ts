@@ -287,6 +287,15 @@ describe('the checkpoint in memory', () => {
     expect(statuses.at(-1)).toMatchObject({ checkpoint: null, precision: null });
   });
 
+  test('that was chosen before the start’s turn came stays', async () => {
+    const { engine, statuses } = start({ config: { checkpoint: 'sd15-tiny' } });
+    const bytes = singleFileBytes('sd15-tiny');
+    const file = new File([new Uint8Array(bytes)], 'mine.safetensors');
+    await engine.addFiles([{ path: 'mine.safetensors', file }]);
+    await Promise.all([engine.loadCheckpoint('mine'), engine.activate()]);
+    expect(statuses.at(-1)).toMatchObject({ checkpoint: 'mine' });
+  });
+
   test('leaves after the idle minutes, says so, and comes back with the next job', async () => {
     const { engine, statuses, generate } = start({ config: { unloadIdleMinutes: 0.001 } });
     await generate();

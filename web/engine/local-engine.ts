@@ -275,7 +275,9 @@ export function createLocalEngine(
       await firstRefresh;
       const { checkpoint } = config;
       if (checkpoint === null) return;
-      await inTurn(() => warmUp(checkpoint, undefined)).catch((error: unknown) => {
+      // Whoever chose one meanwhile knows better what is wanted now.
+      const begin = async () => (keeper.current ? undefined : warmUp(checkpoint, undefined));
+      await inTurn(begin).catch((error: unknown) => {
         update({ message: error instanceof Error ? error.message : String(error) });
       });
     },
