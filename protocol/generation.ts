@@ -86,6 +86,10 @@ export const hiresParams = z.object({
   scheduler: z.enum(SCHEDULER_NAMES).nullable().default(null),
   prompt: prompt.nullable().default(null),
   negativePrompt: prompt.nullable().default(null),
+  /** Name of the checkpoint of this pass; null is the first pass's. */
+  checkpoint: z.string().max(1000).nullable().default(null),
+  /** A picture in the place of the first pass's. */
+  firstPassImage: encodedImage.nullable().default(null),
 });
 export type HiresParams = z.infer<typeof hiresParams>;
 

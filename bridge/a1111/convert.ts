@@ -15,6 +15,7 @@ import { outpaintPlace } from '../../protocol/outpaint-size.ts';
 import type { SamplerName } from '../../protocol/samplers.ts';
 import { applyNamedStyles, type PromptStyle } from '../../protocol/styles.ts';
 import type { PictureSaving } from '../services.ts';
+import type { CheckpointEntry } from './checkpoints.ts';
 import type { ControlnetName } from './controlnet/names.ts';
 import { stencilOf } from './controlnet/stencil.ts';
 import { controlsOf, isControlnetScript } from './controlnet/units.ts';
@@ -40,6 +41,8 @@ export interface ConversionContext {
   readonly styles?: readonly PromptStyle[];
   /** Names of the upscalers that are files. */
   readonly upscalers?: readonly string[];
+  /** Checkpoints that a second pass may name. */
+  readonly checkpoints?: readonly CheckpointEntry[];
   /** ControlNets that units may name. */
   readonly controlnets?: readonly ControlnetName[];
   /** Draws a seed as A1111 does, 0 to 4294967293. */
@@ -242,8 +245,9 @@ function finish(
 export function fromTxt2img(request: Txt2imgRequest, context: ConversionContext): GenerationParams {
   findScript(request.script_name, 'txt2img');
   const { params, notes } = commonParams(request, context);
-  const { styles = [], upscalers = [] } = context;
-  const { hires, notes: hiresNotes } = hiresOf(request, { ...params, styles, upscalers });
+  const { styles = [], upscalers = [], checkpoints = [] } = context;
+  const first = { ...params, styles, upscalers, checkpoints };
+  const { hires, notes: hiresNotes } = hiresOf(request, first);
   // The size fields of A1111 before 1.0: the first pass's, where hires fix is on.
   const { firstphase_width: width, firstphase_height: height } = request;
   const isOldSize = hires !== null && width > 0 && height > 0;

@@ -2,11 +2,17 @@ import { type HiresParams, hiresParams, LATENT_UPSCALE_MODES } from '../../proto
 import { SAME_SAMPLER, SAME_SCHEDULER } from '../../protocol/sampler-names.ts';
 import type { SamplerName, SchedulerName } from '../../protocol/samplers.ts';
 import { applyNamedStyles, type PromptStyle } from '../../protocol/styles.ts';
+import { type CheckpointEntry, findCheckpoint } from './checkpoints.ts';
+import { ApiError } from './errors.ts';
+import { readImage } from './image-input.ts';
 import { chooseSampler } from './sampler-choice.ts';
 import type { Txt2imgRequest } from './schemas.ts';
 
 /** A1111's default, which its API leaves out of a hires request only to fail on it. */
 const DEFAULT_STRENGTH = 0.75;
+
+/** What A1111's page sends for the first pass's checkpoint. */
+const SAME_CHECKPOINT = 'Use same checkpoint';
 
 /** What the first pass is, as far as the second one repeats it. */
 export interface FirstPass {
@@ -17,6 +23,7 @@ export interface FirstPass {
   readonly styles: readonly PromptStyle[];
   /** Names of the upscalers that are files. */
   readonly upscalers: readonly string[];
+  readonly checkpoints: readonly CheckpointEntry[];
 }
 
 /** The second pass of a request, or null without one. An unknown upscaler becomes "Latent", with a note. */
@@ -40,8 +47,6 @@ export function hiresOf(
     request.styles ?? [],
     first.styles,
   );
-  const checkpoint = request.hr_checkpoint_name ?? '';
-  const isOtherCheckpoint = !['', 'Use same checkpoint'].includes(checkpoint);
   return {
     hires: hiresParams.parse({
       scale: Math.max(0.05, request.hr_scale),
@@ -54,15 +59,24 @@ export function hiresOf(
       scheduler: hasSchedule && chosen.scheduler !== first.scheduler ? chosen.scheduler : null,
       prompt: texts.prompt === first.prompt ? null : texts.prompt,
       negativePrompt: texts.negativePrompt === first.negativePrompt ? null : texts.negativePrompt,
+      checkpoint: chooseCheckpoint(request.hr_checkpoint_name, first.checkpoints),
+      firstPassImage: request.firstpass_image
+        ? readImage(request.firstpass_image).bytes.toString('base64')
+        : null,
     }),
-    notes: [
-      ...notes,
-      ...chosen.notes,
-      ...(isOtherCheckpoint
-        ? ['hr_checkpoint_name had no effect: both passes use one checkpoint.']
-        : []),
-    ],
+    notes: [...notes, ...chosen.notes],
   };
+}
+
+/** The second pass's own checkpoint; throws a 422 in A1111's words where there is none of that name. */
+function chooseCheckpoint(
+  asked: string | null,
+  checkpoints: readonly CheckpointEntry[],
+): string | null {
+  if (asked === null || asked === SAME_CHECKPOINT) return null;
+  const found = findCheckpoint(checkpoints, asked);
+  if (found) return found.name;
+  throw new ApiError(422, `Could not find checkpoint with name ${asked.slice(0, 200)}`);
 }
 
 function chooseUpscaler(asked: string | null, files: readonly string[]) {

@@ -89,7 +89,8 @@ async function createPreparer(route: Route, { services, settings, view }: Reques
       view,
       services.settings.get(),
     );
-    const lists = { styles, upscalers, controlnets };
+    const { checkpoints } = view;
+    const lists = { styles, upscalers, controlnets, checkpoints };
     const params = convert(route, request, { ...rest, options, ...lists });
     return { params, options, changes };
   };

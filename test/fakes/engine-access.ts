@@ -89,7 +89,8 @@ export function nodeAccess(options: NodeAccessOptions = {}): NodeAccess {
   const sources: ModelSources = {
     listings,
     refresh: async () => listings,
-    find: (name) => (name === listing.name ? listing : null),
+    find: (name) =>
+      listings.find((each) => each.kind === 'checkpoint' && each.name === name) ?? null,
     open: (of) => ({
       ...files,
       files: (beside[besideListings.indexOf(of)] ?? files).files.map((file) => ({

@@ -208,7 +208,7 @@ export function createLocalEngine(
       const taesd = await loadTaesd(wanted, beside);
       loaded.model.useTaesd(taesd);
       loaded.model.useTiling(wanted.isTiling);
-      lastName = loaded.name;
+      if (!wanted.isForOnePass) lastName = loaded.name;
       if (loaded !== before) {
         update({ ...loadedFacts(), message: null });
         // A checkpoint's hash is known once it was loaded.

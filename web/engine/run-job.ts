@@ -39,7 +39,10 @@ export interface JobHost {
       GenerationParams,
       'checkpoint' | 'vae' | 'prompt' | 'negativePrompt' | 'hires' | 'controls' | 'isTiling'
     > &
-      TaesdWish,
+      TaesdWish & {
+        /** The checkpoint of jobs that name none stays the one before. */
+        readonly isForOnePass?: boolean;
+      },
     tell: (activity: EngineActivity) => void,
     signal: AbortSignal | undefined,
   ): Promise<{
@@ -148,6 +151,23 @@ async function attemptJob(
     ...loaded.notes.splice(0),
     ...sizeNotes(params, size),
   ];
+  const loadPass: PipelineJob['loadPass'] = async (pass) => {
+    const isSecond = pass === 'second';
+    const name = isSecond ? (params.hires?.checkpoint ?? loaded.name) : loaded.name;
+    const next = await host.load(
+      { ...params, checkpoint: name, isForOnePass: true },
+      () => {},
+      options.signal,
+    );
+    assertFits(
+      { ...largest, pictures: params.batchSize },
+      next.loaded.weights.compiled,
+      runtime.device,
+    );
+    loaded.notes.push(...next.loaded.notes.splice(0));
+    const title = `${next.loaded.name} [${next.loaded.manifest.sha256.slice(0, 10)}]`;
+    return { model: next.loaded.model, controlnets: next.controlnets, title };
+  };
   const told = { notes, isInpaintingModel: isInpaintingModel(model.description) };
   const result = await generate({
     params,
@@ -155,6 +175,7 @@ async function attemptJob(
     loras,
     embeddingHash: (name) => embeddings.find((known) => known.name === name)?.shortHash ?? '',
     controlnets,
+    loadPass,
     vaeStandIns: standIns,
     decodeImage: host.access.decodeImage,
     findUpscaler: host.upscalers.find,

@@ -29,7 +29,6 @@ describe('the table of fields', () => {
   const asking: Readonly<Record<string, unknown>> = {
     restore_faces: true,
     refiner_checkpoint: 'refiner',
-    firstpass_image: png,
   };
 
   it('covers every field that is mentioned', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { GenerationError } from '../../../protocol/errors.ts';
-import { listing, makePng } from './fake-services.ts';
+import { EMBEDDED, listing, makePng } from './fake-services.ts';
 import { createServer, type ImagesReply, until } from './helpers.ts';
 
 const PNG = makePng(32, 16).toString('base64');
@@ -365,7 +365,7 @@ describe('a second pass', () => {
     expect(params.hires).toEqual({
       ...{ scale: 2, resizeWidth: 0, resizeHeight: 0, upscaler: null, steps: 0 },
       ...{ denoisingStrength: 0.75, sampler: null, scheduler: null },
-      ...{ prompt: null, negativePrompt: null },
+      ...{ prompt: null, negativePrompt: null, checkpoint: null, firstPassImage: null },
     });
     const other = await ask({
       ...{ hr_sampler_name: 'DPM++ 2M Karras', hr_prompt: 'b', hr_upscaler: 'latent (nearest)' },
@@ -379,12 +379,29 @@ describe('a second pass', () => {
   });
 
   it('says what it replaces', async () => {
-    const { hires, notes } = await ask({
-      hr_upscaler: 'Latent (nearist)',
-      hr_checkpoint_name: 'another',
-    });
+    const { hires, notes } = await ask({ hr_upscaler: 'Latent (nearist)' });
     expect(hires?.upscaler).toBe('Latent');
-    expect(notes.join(' ')).toMatch(/no upscaler "Latent \(nearist\)".*hr_checkpoint_name/);
+    expect(notes.join(' ')).toMatch(/no upscaler "Latent \(nearist\)"/);
+  });
+
+  it('may have a checkpoint of its own, and a picture in the place of the first pass’s', async () => {
+    const server = createServer({ models: [EMBEDDED, listing('other')] });
+    const hires = async (body: object) =>
+      (await server.generate({ enable_hr: true, ...body })).params.hires;
+    expect(await hires({ hr_checkpoint_name: 'other.safetensors' })).toMatchObject({
+      ...{ checkpoint: 'other', firstPassImage: null },
+    });
+    for (const name of ['', null, 'Use same checkpoint']) {
+      expect(await hires({ hr_checkpoint_name: name })).toMatchObject({ checkpoint: null });
+    }
+    const given = await hires({ firstpass_image: `data:image/png;base64,${PNG}` });
+    expect(given).toMatchObject({ checkpoint: null, firstPassImage: PNG });
+    for (const body of [{ hr_checkpoint_name: 'gone' }, { firstpass_image: 'x' }]) {
+      const sent = { enable_hr: true, ...body };
+      expect((await server.post('/sdapi/v1/txt2img', sent)).status).toBe(422);
+      // Without a second pass neither is looked at.
+      expect((await server.post('/sdapi/v1/txt2img', body)).status).toBe(200);
+    }
   });
 });
 

@@ -50,6 +50,7 @@ export function infotextOf({
   init,
   prompts,
   skipped,
+  second,
 }: Run): FinishedPicture['extraParams'] {
   const { params } = job;
   const skipping = uncondSkipping(params);
@@ -59,6 +60,7 @@ export function infotextOf({
     ...controlInfotext(params.controls),
     ...(init && job.vaeStandIns?.encodes ? { 'VAE Encoder': 'TAESD' } : {}),
     ...init?.infotext,
+    ...(second.title === null ? {} : { 'Hires checkpoint': second.title }),
     ...plan.hiresInfotext,
     ...(loraHashes === null ? {} : { 'Lora hashes': loraHashes }),
     ...promptInfotextParams(prompts.groups, {

@@ -1,20 +1,22 @@
 import { activeControls } from '../control/control-units.ts';
 import { latentSize } from '../sampling/latents.ts';
+import { type Enlarged, enlargeGiven, enlargeLatents } from './enlarge.ts';
 import { finishBatch } from './finish.ts';
 import { latentsRequest, passOf, previews } from './pass.ts';
 import { type Batch, type Run, shapeOf } from './run.ts';
 import { type LatentBlend, samplePass } from './sample-pass.ts';
-import { enlargeLatents } from './second-pass.ts';
 
 /**
  * Samples a batch from its noise or its picture. Without a second pass its pictures are finished here; else
  * what the second pass starts from is answered, null where there is to be none any more.
  */
-export async function firstPass(run: Run, batch: Batch): Promise<Float32Array | null> {
+export async function firstPass(run: Run, batch: Batch): Promise<Enlarged | null> {
   const { job, plan, init, channels, controls, clock, progress } = run;
   const units = controls.first.map(({ unit }) => unit);
   const { control } = job;
   const { hires } = plan;
+  const given = job.params.hires?.firstPassImage ?? null;
+  if (hires && given !== null) return clock('encode', () => enlargeGiven(run, hires, given));
   return job.model.withLatents(
     latentsRequest(run, plan, channels, controls.first),
     async (space) => {

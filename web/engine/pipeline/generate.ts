@@ -1,6 +1,7 @@
 import { isInpaintingModel } from '../inpaint-channels.ts';
 import { type JobPlan, planJob } from '../job-plan.ts';
 import { createProgressReporter } from '../progress.ts';
+import type { SkipReason } from '../sampling/denoiser.ts';
 import { infotextOf, sharedHiresTexts } from './finish.ts';
 import { firstPass } from './first-pass.ts';
 import type { PipelineJob, PipelineResult, StageSeconds } from './job.ts';
@@ -16,11 +17,12 @@ export async function generate(job: PipelineJob): Promise<PipelineResult> {
   const { params, model, control } = job;
   const plan = planJob(params, model.description);
   const seconds: StageSeconds = { encode: 0, sample: 0, decode: 0 };
-  const run = await prepare(job, plan, seconds);
+  let run = await prepare(job, plan, seconds);
   for (let index = 0; index < params.batchCount && !control.isInterrupted(); index++) {
     control.signal?.throwIfAborted();
     control.beginBatch();
     run.progress.beginBatch(index);
+    if (run.second.title !== null) run = await firstRun(run);
     await makeBatch(run, { index, ...batchSeeds(params, index * plan.pictures, plan.pictures) });
   }
   const { width, height } = plan.hires ?? plan;
@@ -52,14 +54,26 @@ async function prepare(job: PipelineJob, plan: JobPlan, seconds: StageSeconds): 
     ? await clock('encode', () => channelsOf(job, plan, init, plan))
     : null;
   const controls = await clock('encode', () => prepareControls(job, plan, init));
-  const skipped: Run['skipped'] = new Set();
-  return { job, plan, prompts, contexts, init, channels, controls, skipped, progress, clock };
+  const about = {
+    init,
+    channels,
+    controls,
+    skipped: new Set<SkipReason>(),
+    second: { title: null },
+  };
+  return { job, plan, prompts, contexts, ...about, progress, clock };
+}
+
+/** The first pass's checkpoint again, where the second pass of the batch before had another. */
+async function firstRun(run: Run): Promise<Run> {
+  if (!run.job.loadPass) return run;
+  const { model, controlnets } = await run.job.loadPass('first');
+  return { ...run, job: { ...run.job, model, controlnets } };
 }
 
 async function makeBatch(run: Run, batch: Batch): Promise<void> {
   const enlarged = await firstPass(run, batch);
-  const { hires } = run.plan;
-  if (!hires || !enlarged) return;
+  if (!enlarged) return;
   run.job.control.signal?.throwIfAborted();
-  await secondPass(run, batch, hires, enlarged);
+  await secondPass(run, batch, enlarged);
 }

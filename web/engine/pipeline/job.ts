@@ -32,6 +32,8 @@ export interface PipelineJob {
   readonly control: JobControl;
   /** ControlNets of the job's units. */
   readonly controlnets?: readonly ControlnetUse[];
+  /** Loads the checkpoint of a pass, and the other one leaves; needed where the second pass has its own. */
+  readonly loadPass?: (pass: 'first' | 'second') => Promise<PassCheckpoint>;
   /** What stands in for the VAE, as infotexts name it. */
   readonly vaeStandIns?: VaeStandIns;
   readonly decodeImage: DecodeImage;
@@ -39,6 +41,14 @@ export interface PipelineJob {
   readonly findUpscaler?: FindNetwork;
   /** The finished file of one picture, infotext inside. */
   readonly finishImage: (picture: FinishedPicture) => Promise<GeneratedImage>;
+}
+
+/** A checkpoint with what works beside it. */
+export interface PassCheckpoint {
+  readonly model: DiffusionModel;
+  readonly controlnets: readonly ControlnetUse[];
+  /** As infotexts name it: `name [hash]`. */
+  readonly title: string;
 }
 
 /** Whether pictures are decoded and encoded by a TAESD. */

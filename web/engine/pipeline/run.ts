@@ -20,6 +20,8 @@ export interface Run {
   /** What an inpainting UNet sees beside the latents; null for others. */
   readonly channels: Float32Array | null;
   readonly controls: RunControls;
+  /** The second pass's own checkpoint as infotexts name it, once it was loaded. */
+  readonly second: { title: string | null };
   /** Why negative prompts were left out so far. */
   readonly skipped: Set<SkipReason>;
   readonly progress: ProgressReporter;

@@ -1,37 +1,32 @@
+import { GenerationError } from '../../../protocol/errors.ts';
 import { activeControls } from '../control/control-units.ts';
-import type { LatentSpace } from '../diffusion-model.ts';
-import { cropLatents, latentMode } from '../hires.ts';
-import { toPixels } from '../images/pixels.ts';
-import { encodeWholeLatents } from '../init-latents.ts';
-import type { HiresPlan } from '../job-plan.ts';
-import { resizeLatents } from '../latent-resize.ts';
-import { enlargeTo } from '../upscaling/enlarge.ts';
+import { isInpaintingModel } from '../inpaint-channels.ts';
+import { type HiresPlan, planJob } from '../job-plan.ts';
+import { type Enlarged, startOfSecond } from './enlarge.ts';
 import { finishBatch } from './finish.ts';
 import { latentsRequest, passOf, previews } from './pass.ts';
-import { channelsOf } from './prepare.ts';
-import { type Batch, type Run, shapeOf } from './run.ts';
+import { channelsOf, encodeTexts, planPrompts, prepareControls } from './prepare.ts';
+import type { Batch, Run } from './run.ts';
 import { samplePass } from './sample-pass.ts';
 
 /** Hires fix: samples a batch's enlarged latents again and finishes the pictures. */
-export async function secondPass(
-  run: Run,
-  batch: Batch,
-  hires: HiresPlan,
-  enlarged: Float32Array,
-): Promise<void> {
-  const { job, plan, clock, progress } = run;
-  const channels = run.channels
+export async function secondPass(run: Run, batch: Batch, enlarged: Enlarged): Promise<void> {
+  const { clock, progress } = run;
+  const { own, hires } = await secondRun(run);
+  const { job, plan } = own;
+  const init = await clock('encode', () => startOfSecond(own, hires, enlarged));
+  const channels = isInpaintingModel(job.model.description)
     ? await clock('encode', () => channelsOf(job, plan, null, hires))
     : null;
-  const { second } = run.controls;
+  const { second } = own.controls;
   const units = second.map(({ unit }) => unit);
-  await job.model.withLatents(latentsRequest(run, hires, channels, second), async (space) => {
-    const conditioning = run.prompts.hiresPass ?? run.prompts.firstPass;
+  await job.model.withLatents(latentsRequest(own, hires, channels, second), async (space) => {
+    const conditioning = own.prompts.hiresPass ?? own.prompts.firstPass;
     const latents = await clock('sample', () =>
       samplePass({
-        ...passOf(run, batch, hires, hires.sampling, conditioning),
+        ...passOf(own, batch, hires, hires.sampling, conditioning),
         space,
-        init: enlarged,
+        init,
         blend: null,
         controlsAt: (reached) => activeControls(units, reached, true),
         onStep: (done) => progress.stepDone(plan.sampling.steps + done),
@@ -43,38 +38,29 @@ export async function secondPass(
   });
 }
 
-/** The first pass's latents at the second pass's size: resized themselves, or through enlarged pictures. */
-export async function enlargeLatents<T>(
-  run: Run,
-  { target }: HiresPlan,
-  space: LatentSpace<T>,
-  latents: T,
-): Promise<Float32Array> {
-  const { job, plan } = run;
-  const { params, model, control } = job;
-  const [channels, height, width] = shapeOf(job, plan);
-  const upscaler = params.hires?.upscaler ?? null;
-  const mode = latentMode(upscaler);
-  const parts: Float32Array[] = [];
-  const all = mode === null ? null : await space.math.toArray(latents);
-  const size = channels * height * width;
-  for (let place = 0; place < plan.pictures; place++) {
-    control.signal?.throwIfAborted();
-    if (all && mode !== null) {
-      const own = all.subarray(place * size, (place + 1) * size);
-      parts.push(resizeLatents(own, { channels, height, width }, target.latent, mode));
-      continue;
-    }
-    const pixels = toPixels(await space.decode(latents, place), plan.height, plan.width);
-    const large = await enlargeTo(pixels, target, upscaler ?? 'None', {
-      find: job.findUpscaler,
-      signal: control.signal,
-    });
-    parts.push(await encodeWholeLatents(model, large));
+/** The run as its second pass has it: a checkpoint of its own is loaded, and reads the texts anew. */
+async function secondRun(run: Run): Promise<{ own: Run; hires: HiresPlan }> {
+  const { params, loadPass } = run.job;
+  if (params.hires?.checkpoint == null || !loadPass) return { own: run, hires: hiresOf(run.plan) };
+  const before = run.job.model.description;
+  const { model, controlnets, title } = await loadPass('second');
+  const { latentChannels, vaeFactor } = model.description;
+  if (latentChannels !== before.latentChannels || vaeFactor !== before.vaeFactor) {
+    throw new GenerationError(
+      'invalid-request',
+      `The checkpoint ${title} has latents of another shape than the first pass's. Choose one of the same family for the second pass.`,
+    );
   }
-  const cropped = parts.map((part) => cropLatents(part, channels, target));
-  const one = cropped[0]?.length ?? 0;
-  const out = new Float32Array(one * cropped.length);
-  for (const [place, part] of cropped.entries()) out.set(part, place * one);
-  return out;
+  run.second.title = title;
+  const job = { ...run.job, model, controlnets };
+  const plan = planJob(params, model.description);
+  const prompts = planPrompts(job);
+  const contexts = await run.clock('encode', () => encodeTexts(job, prompts));
+  const controls = await run.clock('encode', () => prepareControls(job, plan, run.init));
+  return { own: { ...run, job, plan, prompts, contexts, controls }, hires: hiresOf(plan) };
+}
+
+function hiresOf({ hires }: Run['plan']): HiresPlan {
+  if (hires) return hires;
+  throw new TypeError('a job without a second pass');
 }
