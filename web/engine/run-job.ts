@@ -16,7 +16,7 @@ import { largestSize, realSize } from './job-plan.ts';
 import type { LoadedEmbedding } from './models/embedding-loader.ts';
 import type { UsedLora } from './models/lora-loader.ts';
 import { generate } from './pipeline/generate.ts';
-import type { FinishedPicture, VaeStandIns } from './pipeline/job.ts';
+import type { FinishedPicture, PipelineJob, VaeStandIns } from './pipeline/job.ts';
 import type { Runtime } from './runtime/runtime.ts';
 import type { TaesdWish } from './taesd-use.ts';
 import { runUpscaleJob } from './upscaling/upscale-job.ts';
