@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +12,7 @@ import {
   openBadHost,
   safetensorsFile,
 } from '../fakes/bad-host.ts';
-import { type RunningBridge, startBridge } from './support/bridge.ts';
+import { ROOT, type RunningBridge, startBridge } from './support/bridge.ts';
 import { launchBrowser } from './support/browser.ts';
 import { openStaticHost } from './support/static-host.ts';
 
@@ -80,6 +81,30 @@ describe('downloads through the bridge', () => {
     expect(`${first.output()}${second.output()}`).not.toContain('s3cret');
     expect(await second.stop()).toBe(0);
     rmSync(dataDir, { recursive: true, force: true });
+  });
+
+  it('come first where one picture is asked for with a checkpoint that is not there', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'easel-e2e-'));
+    const out = join(folder, 'out.png');
+    const flags =
+      '--prompt x --steps 1 --width 64 --height 64 --device wasm --hf-model-id owner/tiny';
+    const build = join(ROOT, 'build/bridge/main.js');
+    const child = spawn(
+      process.execPath,
+      [build, ...flags.split(' '), '--out', out, '--data-dir', folder],
+      { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, HF_ENDPOINT: hub.url } },
+    );
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (chunk) => {
+        output += chunk;
+      });
+    }
+    const code = await new Promise((resolve) => child.once('exit', resolve));
+    expect(code, output).toBe(0);
+    const picture = readFileSync(out).toString('latin1');
+    expect(picture).toContain('Model: tiny');
+    rmSync(folder, { recursive: true, force: true });
   });
 
   it('are asked for on the page, and the checkpoint is loaded there', async () => {
