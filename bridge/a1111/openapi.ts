@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { EASEL_VERSION } from '../../protocol/version.ts';
+import { EXAMPLES } from './examples.ts';
 import { OPERATIONS, type Operation } from './operations.ts';
 import * as replies from './response-schemas.ts';
 import * as requests from './schemas.ts';
@@ -95,7 +96,12 @@ function describe(operation: Operation): Json {
       ? {
           requestBody: {
             required: true,
-            content: { 'application/json': { schema: schemaOf(request, 'input') } },
+            content: {
+              'application/json': {
+                schema: schemaOf(request, 'input'),
+                ...(EXAMPLES[path] ? { example: EXAMPLES[path] } : {}),
+              },
+            },
           },
         }
       : {}),

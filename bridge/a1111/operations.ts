@@ -137,7 +137,10 @@ export const OPERATIONS: readonly Operation[] = [
   get(
     '/controlnet/module_list',
     'ControlNet preprocessors',
-    z.object({ module_list: z.array(z.string()), module_detail: z.object({}) }),
+    z.object({
+      module_list: z.array(z.string()),
+      module_detail: z.record(z.string(), z.unknown()),
+    }),
   ),
   get('/controlnet/version', 'Version of this API', z.object({ version: z.int() })),
   get(

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { EXAMPLES } from '../../../bridge/a1111/examples.ts';
 import { createOpenApiDocument } from '../../../bridge/a1111/openapi.ts';
 import { OPERATIONS } from '../../../bridge/a1111/operations.ts';
 import { makePng } from './fake-services.ts';
@@ -103,5 +104,12 @@ describe('replies', () => {
     expect(response.status).toBe(200);
     const result = schema!.safeParse(await response.json());
     expect(result.error?.issues ?? []).toEqual([]);
+  });
+});
+
+describe('examples', () => {
+  it.each(Object.entries(EXAMPLES))('%s takes its own', async (path, body) => {
+    const response = await createServer().post(path, body);
+    expect(response.status).toBe(path.endsWith('interrogate') ? 501 : 200);
   });
 });
