@@ -33,6 +33,16 @@ const DIFFERENCES: readonly (readonly [string, string, string])[] = [
     'the default',
   ],
   ['`denoising_strength` missing with `enable_hr`', '500', '0.75'],
+  ['Progress of a job with hires fix', 'each pass’s share of steps', 'the share of the whole job'],
+  [
+    'Outpainting scripts in several directions',
+    'one after the other, a job each',
+    'one job on the whole canvas, which has to fit the device',
+  ],
+  ['Picture of a script that fails', 'blank in the grid', 'blank, and the reply says why'],
+  ['X/Y/Z plot above 256 pictures or 60 megapixels', 'made, up to 200 megapixels', '422'],
+  ['Sidecars `imgs_details.csv` and JSON', '–', 'with `--save-metadata-to-json`, as SHARK'],
+  ['gzip of replies', 'above 1000 bytes', 'never: pictures are compressed already'],
   [
     'Client gone while its job waits',
     'the job is made',

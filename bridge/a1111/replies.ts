@@ -171,13 +171,18 @@ function preparation({ progress }: JobView): string | null {
 
 function stateOf(view: JobView, isRunning: boolean): ProgressResponse['state'] {
   const { params, progress } = view;
-  const jobNumber = Math.floor((progress?.imageIndex ?? 0) / params.batchSize);
+  // A second pass counts as a batch of its own; where the job is in both is told by its share alone.
+  const passes = params.hires ? 2 : 1;
+  const count = params.batchCount * passes;
+  const batch = Math.floor((progress?.imageIndex ?? 0) / params.batchSize);
+  const jobNumber =
+    passes === 1 ? batch : Math.min(count - 1, Math.floor((progress?.fraction ?? 0) * count));
   const preparing = preparation(view);
   const job =
     preparing !== null
       ? preparing.replace(/, \d+ %$/, '')
       : params.batchCount > 1
-        ? `Batch ${jobNumber + 1} out of ${params.batchCount}`
+        ? `Batch ${batch + 1} out of ${params.batchCount}`
         : params.mode === 'upscale'
           ? 'extras'
           : `scripts_${params.mode}`;
@@ -186,7 +191,7 @@ function stateOf(view: JobView, isRunning: boolean): ProgressResponse['state'] {
     interrupted: view.isInterrupted,
     stopping_generation: false,
     job: isRunning ? job : '',
-    job_count: isRunning ? params.batchCount : 0,
+    job_count: isRunning ? count : 0,
     job_timestamp: jobTimestamp(view.startedAt ?? view.acceptedAt),
     job_no: jobNumber,
     sampling_step: progress?.step ?? 0,
@@ -273,7 +278,11 @@ function jobProgress(
     current.progress?.stage === 'sampling' || current.progress?.stage === 'decoding';
   const share =
     isSampling && state.sampling_steps > 0 ? state.sampling_step / state.sampling_steps : 0;
-  const progress = Math.min(1, 0.01 + (state.job_no + share) / state.job_count);
+  // With a second pass the step starts anew half-way, so that A1111's formula would go back.
+  const done = current.params.hires
+    ? (current.progress?.fraction ?? 0)
+    : (state.job_no + share) / state.job_count;
+  const progress = Math.min(1, 0.01 + done);
   const elapsedSeconds = (now - (current.startedAt ?? current.acceptedAt)) / 1000;
   const eta =
     current.progress?.etaSeconds ?? Math.max(0, elapsedSeconds / progress - elapsedSeconds);

@@ -75,6 +75,35 @@ describe('progress', () => {
     });
   });
 
+  it('counts a second pass as a batch of its own and never goes back', async () => {
+    const server = createManual();
+    const pending = server.begin({ steps: 20, enable_hr: true, n_iter: 2 });
+    await until(() => server.services.jobs.view().running === 1);
+    const seen: [number, number, number][] = [];
+    for (const [step, imageIndex, fraction] of [
+      [10, 0, 0.1],
+      [19, 0, 0.24],
+      [1, 0, 0.3],
+      [5, 1, 0.6],
+      [20, 1, 0.99],
+    ] as const) {
+      server.step(step, imageIndex, { fraction });
+      const { progress, state } = await server.progress();
+      seen.push([progress, state.job_no, state.job_count]);
+    }
+    expect(seen.map(([, ...rest]) => rest)).toEqual([
+      [0, 4],
+      [0, 4],
+      [1, 4],
+      [2, 4],
+      [3, 4],
+    ]);
+    const shares = seen.map(([progress]) => progress);
+    expect(shares).toEqual(shares.toSorted((a, b) => a - b));
+    server.finish();
+    await pending;
+  });
+
   it('names a single job by its kind, and says what goes on before sampling', async () => {
     const server = createManual();
     const pending = server.begin({ steps: 20 });
