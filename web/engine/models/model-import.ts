@@ -24,6 +24,9 @@ export interface ImportOptions {
 /** What is read of the file at a time; a chunk is gathered from it. */
 const PIECE_BYTES = 8 * 2 ** 20;
 
+/** Of a name that a file gives, with room for a number behind it. */
+const MAX_NAME = 400;
+
 /**
  * Keeps the compiled model of a file and lists it: under its own name, or as what is listed already where
  * that has the same content. Every chunk is compared with its hash; the manifest is written last, so that
@@ -109,7 +112,7 @@ async function listModel(
     if (known && checkpointSha256(known.files) === content) return { kind, name: listing.name };
   }
   const listing = await sources.adopt({
-    ...{ kind, name, version: `compiled ${content}` },
+    ...{ kind, name: name.slice(0, MAX_NAME) || 'imported', version: `compiled ${content}` },
     files: origin.files.map(({ path, sizeBytes }) => ({ path, sizeBytes })),
   });
   await store.writeFingerprint(sourceIdentity(listing), { files, weights });
