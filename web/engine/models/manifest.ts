@@ -92,7 +92,10 @@ const weightCounts = z.object({
 /** What a compiled model was made of: all that its key depends on. */
 export const modelOrigin = z.object({
   kind: listingKind,
-  files: z.array(hashedFile.extend({ sizeBytes: size })).min(1).max(2000),
+  files: z
+    .array(hashedFile.extend({ sizeBytes: size }))
+    .min(1)
+    .max(2000),
   /** Weights of the largest component, by which a precision is chosen. */
   weights: weightCounts,
   precision: z.enum(['fp32', 'fp16', 'q8', 'q4']),
