@@ -3,7 +3,7 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ROOT } from '../../test/e2e/support/bridge.ts';
-import { type BrowserMemory, peakMemory } from './browser-memory.ts';
+import { type BrowserMemory, browserMemory, peakMemory } from './browser-memory.ts';
 import { countingBuild, type MemoryCounts, readCounts } from './counting-build.ts';
 import { type BenchEngine, openBenchEngine } from './engine.ts';
 import { atMost, type BenchRow } from './row.ts';
@@ -13,6 +13,8 @@ const MANIFESTS = join(ROOT, 'test/fixtures/models/full-keys');
 const NAME = 'true-size';
 /** Side of the small picture: enough for every part to run. */
 const SIDE = 64;
+/** After which memory that was given back should be free. */
+const SETTLE_MS = 2_000;
 const GIBIBYTE = 2 ** 30;
 /** What all of the browser's processes may take together. */
 const MOST_GIBIBYTES = 12;
@@ -103,7 +105,9 @@ async function openSessions({ page, bridge }: BenchEngine, group: string, device
       ),
     );
     const { wasmHeap } = await page.evaluate(readCounts);
-    const note = `${gibibytes(sizeBytes)} of weights in ${precision}, opened in ${result.toFixed(1)} s; the page ${gibibytes(peak.renderer)}, the GPU process ${gibibytes(peak.gpu)}, the runtime’s heap ${gibibytes(wasmHeap)}`;
+    await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+    const left = browserMemory();
+    const note = `${gibibytes(sizeBytes)} of weights in ${precision}, opened in ${result.toFixed(1)} s; the page ${gibibytes(peak.renderer)}, the GPU process ${gibibytes(peak.gpu)}, the runtime’s heap ${gibibytes(wasmHeap)}; once it was given back, the whole browser ${gibibytes(left.total)}`;
     rows.push(memoryRow(group, `the ${name} opens on ${device}`, peak, note));
   }
   return { rows, counts: await page.evaluate(readCounts) };
@@ -148,7 +152,7 @@ async function run(options: TrueSizeRun): Promise<BenchRow[]> {
   });
   try {
     const startedAt = performance.now();
-    const loaded = await peakMemory(() => select(engine, 480_000));
+    const loaded = await peakMemory(() => select(engine, 400_000));
     const seconds = (performance.now() - startedAt) / 1000;
     const what = `${manifest} is compiled to ${loaded.result} and stored for ${device}`;
     const note = `${gibibytes(bytes)} of random halves under every key of the real file, ${seconds.toFixed(0)} s with hashing; the tab ${gibibytes(loaded.peak.renderer)}`;

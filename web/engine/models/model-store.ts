@@ -19,6 +19,7 @@ import {
   sourceFingerprint,
 } from './manifest.ts';
 import { sha256Bytes } from './sha256.ts';
+import { ShardBlob } from './shard-blob.ts';
 import { browserStorageUse, makeRoom, type StorageUse } from './storage-room.ts';
 
 /** What a manifest says of a model beside the model. */
@@ -278,7 +279,7 @@ export function createModelStore(
       return false;
     },
     async shards(stored, component) {
-      return (await chunksOf(stored, component)).map((chunks) => new Blob(chunks));
+      return (await chunksOf(stored, component)).map((chunks) => new ShardBlob(chunks));
     },
     async chunks(stored) {
       const all: Blob[] = [];
