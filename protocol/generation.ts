@@ -93,6 +93,18 @@ export const hiresParams = z.object({
 });
 export type HiresParams = z.infer<typeof hiresParams>;
 
+/** Another checkpoint that takes over on the way (A1111's refiner). */
+export const refinerParams = z.object({
+  checkpoint: z.string().min(1).max(1000),
+  /** Share of the way at which it takes over. */
+  switchAt: z.number().min(0).max(1).default(0),
+  /** The way is that of the steps; else that of the noise schedule's times. */
+  isBySteps: z.boolean().default(false),
+  /** With a second pass: in which of the two. */
+  passes: z.enum(['first', 'second', 'both']).default('second'),
+});
+export type RefinerParams = z.infer<typeof refinerParams>;
+
 /** A1111's options that have a say in sampling, at its defaults; those that are not are written in infotexts. */
 export const samplingOptions = z.object({
   /** Ends of the schedule; 0 is the checkpoint's own. */
@@ -264,6 +276,8 @@ export const generationParams = z.object({
   outpaint: outpaintParams.nullable().default(null),
   /** txt2img: null makes no second pass. */
   hires: hiresParams.nullable().default(null),
+  /** null: one checkpoint makes all steps. */
+  refiner: refinerParams.nullable().default(null),
   /** Mode `upscale` alone. */
   upscale: upscaleParams.nullable().default(null),
   /** Mode `grid` alone. */

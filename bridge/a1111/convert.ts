@@ -10,12 +10,13 @@ import {
   MAX_RANDOM_SEED,
   type OutpaintParams,
   type PreviewMethod,
+  type RefinerParams,
 } from '../../protocol/generation.ts';
 import { outpaintPlace } from '../../protocol/outpaint-size.ts';
 import type { SamplerName } from '../../protocol/samplers.ts';
 import { applyNamedStyles, type PromptStyle } from '../../protocol/styles.ts';
 import type { PictureSaving } from '../services.ts';
-import type { CheckpointEntry } from './checkpoints.ts';
+import { type CheckpointEntry, findCheckpoint } from './checkpoints.ts';
 import type { ControlnetName } from './controlnet/names.ts';
 import { stencilOf } from './controlnet/stencil.ts';
 import { controlsOf, isControlnetScript } from './controlnet/units.ts';
@@ -177,9 +178,37 @@ function withOptionLora(prompt: string, options: Options): string {
   return named ? prompt : `${prompt}<lora:${name}:${strength}>`;
 }
 
+const REFINER_PASSES: ReadonlyMap<unknown, RefinerParams['passes']> = new Map([
+  ['first pass', 'first'],
+  ['both passes', 'both'],
+]);
+
+/** The refiner of a request; throws a 422 in A1111's words for a checkpoint that is not there. */
+function refinerOf(
+  { refiner_checkpoint: asked, refiner_switch_at: switchAt }: Txt2imgRequest | Img2imgRequest,
+  options: Options,
+  checkpoints: readonly CheckpointEntry[],
+): RefinerParams | null {
+  if (asked === null || asked.toLowerCase() === 'none') return null;
+  const found = findCheckpoint(checkpoints, asked);
+  if (!found) throw new ApiError(422, `Could not find checkpoint with name ${asked.slice(0, 200)}`);
+  return {
+    checkpoint: found.name,
+    switchAt: Math.min(1, Math.max(0, switchAt ?? 0)),
+    isBySteps: options.refiner_switch_by_sample_steps === true,
+    passes: REFINER_PASSES.get(options.hires_fix_refiner_pass) ?? 'second',
+  };
+}
+
 function commonParams(
   request: Txt2imgRequest | Img2imgRequest,
-  { options, checkpoint, styles = [], drawSeed = drawRandomSeed }: ConversionContext,
+  {
+    options,
+    checkpoint,
+    checkpoints = [],
+    styles = [],
+    drawSeed = drawRandomSeed,
+  }: ConversionContext,
 ) {
   const { sampler, scheduler, notes } = chooseSampler(
     request.sampler_name ?? request.sampler ?? (request.sampler_index.trim() || 'Euler'),
@@ -218,6 +247,7 @@ function commonParams(
     etaNoiseSeedDelta: Math.trunc(optionNumber(options, 'eta_noise_seed_delta', 0)),
     randnSource: NOISE_SOURCES.get(options.randn_source) ?? 'gpu',
     isTiling: request.tiling ?? options.tiling === true,
+    refiner: refinerOf(request, options, checkpoints),
     checkpoint,
     vae: typeof options.sd_vae === 'string' ? options.sd_vae.slice(0, 1000) : null,
     previewEverySteps: previewEverySteps(options),

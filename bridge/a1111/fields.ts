@@ -69,8 +69,11 @@ export const FIELDS: readonly FieldEntry[] = [
   works('s_noise', 'the option wins once it is not 1'),
   works('override_settings', 'unknown keys are ignored; see the options below'),
   works('override_settings_restore_afterwards', 'false: the overrides stay as options'),
-  inert('refiner_checkpoint', 'the refiner is not available in this version', [null, 'None']),
-  inert('refiner_switch_at', 'the refiner is not available in this version'),
+  works(
+    'refiner_checkpoint',
+    'one of the same latents; SDXL’s own refiner, whose UNet reads another text encoder, is not read',
+  ),
+  works('refiner_switch_at', '0 to 1; absent: from the first step on, as in A1111'),
   inert('disable_extra_networks', 'LoRA tags always count'),
   works('firstpass_image', 'with `enable_hr`, in the place of the first pass’s picture'),
   inert('comments', 'for A1111’s own page'),

@@ -126,7 +126,10 @@ export const OPTIONS: readonly OptionEntry[] = [
     choices: ['GPU', 'CPU', 'NV'],
   }),
   works('tiling', false, 'pictures that continue into themselves, where a request does not say'),
-  inert('hires_fix_refiner_pass', 'second pass', NOT_YET),
+  works('hires_fix_refiner_pass', 'second pass', 'in which pass the refiner takes over', {
+    choices: ['first pass', 'second pass', 'both passes'],
+  }),
+  works('refiner_switch_by_sample_steps', false, 'the refiner takes over by steps, not by times'),
   inert('token_merging_ratio', 0, 'not supported'),
   inert('token_merging_ratio_img2img', 0, 'not supported'),
   inert('token_merging_ratio_hr', 0, 'not supported'),

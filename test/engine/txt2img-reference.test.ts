@@ -6,7 +6,7 @@ import { compileCheckpoint } from '../../web/compiler/compile.ts';
 import { readSafetensorsHeader } from '../../web/compiler/safetensors.ts';
 import { type CheckpointModel, createCheckpointModel } from '../../web/engine/checkpoint-model.ts';
 import type { TextContext } from '../../web/engine/diffusion-model.ts';
-import { createGuidedDenoiser } from '../../web/engine/guidance.ts';
+import { createGuidedModel } from '../../web/engine/guidance.ts';
 import { createMemoryStore } from '../../web/engine/models/key-value-store.ts';
 import { createModelStore } from '../../web/engine/models/model-store.ts';
 import { createClipTokenizer, loadClipVocabulary } from '../../web/engine/prompt/tokenizer.ts';
@@ -117,6 +117,21 @@ describe.each([
       // diffusers starts "leading" schedules at sqrt(sigma^2 + 1).
       const start = spacing === 'leading' ? Math.sqrt(sigmas[0]! ** 2 + 1) : sigmas[0]!;
       const steps: number[] = [];
+      const predict = createGuidedModel({
+        space,
+        coefficientsAt: sigmaCoefficients(
+          description.predictionType,
+          createNoiseSchedule(description),
+        ),
+        conditioning: {
+          condAt: () => [[{ group: 0, row: 0, weight: 1 }]],
+          uncondAt: () => [{ group: 1, row: 0 }],
+        },
+        contextOf: ({ group }) => (group === 0 ? cond : uncond),
+        guidanceScale,
+        skipping: {},
+        totalCalls: 20,
+      });
       const latents = await runSigmaSampler(
         'Euler',
         math.fromArray(noise.map((value) => value * start)),
@@ -128,21 +143,7 @@ describe.each([
             // Told before the step is made: from the second on it is what the step before left.
             if (step > 0) steps.push(...(await math.toArray(x)));
           },
-          denoiser: createGuidedDenoiser({
-            space,
-            coefficientsAt: sigmaCoefficients(
-              description.predictionType,
-              createNoiseSchedule(description),
-            ),
-            conditioning: {
-              condAt: () => [[{ group: 0, row: 0, weight: 1 }]],
-              uncondAt: () => [{ group: 1, row: 0 }],
-            },
-            contextOf: ({ group }) => (group === 0 ? cond : uncond),
-            guidanceScale,
-            skipping: {},
-            totalCalls: 20,
-          }),
+          denoiser: async (x, sigma) => (await predict(x, sigma)).guided,
         },
       );
       const last = await math.toArray(latents);

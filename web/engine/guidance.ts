@@ -7,7 +7,6 @@ import {
   skipReason,
   type UncondSkipping,
 } from './sampling/denoiser.ts';
-import type { Denoiser } from './sampling/latent-math.ts';
 import type { NoisePredictor } from './sampling/samplers/timestep-sampler.ts';
 
 /**
@@ -25,6 +24,8 @@ export interface GuidanceOptions<T> {
   readonly skipping: UncondSkipping;
   /** Calls of the run, as A1111 counts them. */
   readonly totalCalls: number;
+  /** Calls that were made before these: schedules of prompts go on. 0 without it. */
+  readonly firstCall?: number;
   /** Told once a call has left the negative prompt out. */
   readonly onSkip?: (reason: SkipReason) => void;
   /** Inpainting: puts the picture's own latents back. */
@@ -83,7 +84,7 @@ function textsAt<T>(options: GuidanceOptions<T>, call: number, level: number): C
  * `coefficientsAt` has it) become what the sampler wants, guided and, where asked for, unconditional.
  */
 export function createGuidedModel<T>(options: GuidanceOptions<T>): NoisePredictor<T> {
-  let calls = 0;
+  let calls = options.firstCall ?? 0;
   const { blend = null, isBlendedBefore = false } = options;
   return async (given, level) => {
     const x = blend && isBlendedBefore ? await blend(given) : given;
@@ -103,10 +104,4 @@ export function createGuidedModel<T>(options: GuidanceOptions<T>): NoisePredicto
     const isBlendedBehind = blend && !isBlendedBefore;
     return { guided: isBlendedBehind ? await blend(guided) : guided, uncond: alone };
   };
-}
-
-/** The same for samplers that want the denoised latents alone. */
-export function createGuidedDenoiser<T>(options: GuidanceOptions<T>): Denoiser<T> {
-  const predict = createGuidedModel(options);
-  return async (x, sigma) => (await predict(x, sigma)).guided;
 }

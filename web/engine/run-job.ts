@@ -152,8 +152,12 @@ async function attemptJob(
     ...sizeNotes(params, size),
   ];
   const loadPass: PipelineJob['loadPass'] = async (pass) => {
-    const isSecond = pass === 'second';
-    const name = isSecond ? (params.hires?.checkpoint ?? loaded.name) : loaded.name;
+    const own = {
+      first: null,
+      second: params.hires?.checkpoint,
+      refiner: params.refiner?.checkpoint,
+    };
+    const name = own[pass] ?? loaded.name;
     const next = await host.load(
       { ...params, checkpoint: name, isForOnePass: true },
       () => {},
@@ -169,8 +173,10 @@ async function attemptJob(
     return { model: next.loaded.model, controlnets: next.controlnets, title };
   };
   const told = { notes, isInpaintingModel: isInpaintingModel(model.description) };
+  // A checkpoint is no refiner of itself.
+  const refiner = params.refiner?.checkpoint === loaded.name ? null : params.refiner;
   const result = await generate({
-    params,
+    params: { ...params, refiner },
     model,
     loras,
     embeddingHash: (name) => embeddings.find((known) => known.name === name)?.shortHash ?? '',

@@ -28,7 +28,6 @@ describe('the table of fields', () => {
   /** For each field that is mentioned in the reply, a value that asks for something. */
   const asking: Readonly<Record<string, unknown>> = {
     restore_faces: true,
-    refiner_checkpoint: 'refiner',
   };
 
   it('covers every field that is mentioned', () => {

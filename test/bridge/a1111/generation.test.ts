@@ -448,14 +448,13 @@ describe('fields without effect', () => {
     expect(quiet.params.notes).toEqual([]);
     const loud = await server.generate({
       restore_faces: true,
-      refiner_checkpoint: 'refiner',
       override_settings: { token_merging_ratio: 0.5 },
     });
     const notes = loud.params.notes.join('\n');
-    for (const name of ['restore_faces', 'refiner_checkpoint', 'token_merging_ratio']) {
+    for (const name of ['restore_faces', 'token_merging_ratio']) {
       expect(notes).toContain(name);
     }
-    expect(loud.info.extra_generation_params['Easel notes']).toContain('refiner_checkpoint');
+    expect(loud.info.extra_generation_params['Easel notes']).toContain('restore_faces');
   });
 });
 

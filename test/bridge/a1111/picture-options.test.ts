@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { EMBEDDED, listing } from './fake-services.ts';
 import { createServer } from './helpers.ts';
 
 it.each([
@@ -29,4 +30,26 @@ it('tiling is the request’s, else the option’s', async () => {
   expect(await tiling({ tiling: true })).toBe(true);
   expect(await tiling({ tiling: null }, { tiling: true })).toBe(true);
   expect(await tiling({ tiling: false }, { tiling: true })).toBe(false);
+});
+
+it('a refiner is a checkpoint of the list; when and where it takes over is said as in A1111', async () => {
+  const models = [EMBEDDED, listing('refiner')];
+  const refiner = async (body: object, settings = {}) =>
+    (await createServer({ models, settings }).generate(body)).params.refiner;
+  for (const refiner_checkpoint of [null, '', 'None', 'none']) {
+    expect(await refiner({ refiner_checkpoint, refiner_switch_at: 0.8 })).toBeNull();
+  }
+  const asked = { refiner_checkpoint: 'refiner.safetensors', refiner_switch_at: 0.8 };
+  expect(await refiner(asked)).toEqual({
+    ...{ checkpoint: 'refiner', switchAt: 0.8, isBySteps: false, passes: 'second' },
+  });
+  const settings = { hires_fix_refiner_pass: 'both passes', refiner_switch_by_sample_steps: true };
+  expect(await refiner({ refiner_checkpoint: 'refiner' }, settings)).toEqual({
+    ...{ checkpoint: 'refiner', switchAt: 0, isBySteps: true, passes: 'both' },
+  });
+  const gone = await createServer({ models }).post('/sdapi/v1/txt2img', {
+    refiner_checkpoint: 'gone',
+  });
+  expect(gone.status).toBe(422);
+  expect(await gone.text()).toContain('Could not find checkpoint with name gone');
 });

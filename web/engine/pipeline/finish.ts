@@ -1,3 +1,5 @@
+import type { GenerationParams } from '../../../protocol/generation.ts';
+import type { InfotextInput } from '../../../protocol/infotext-values.ts';
 import { controlInfotext } from '../control/control-units.ts';
 import type { LatentSpace } from '../diffusion-model.ts';
 import { applyOverlay } from '../images/overlay.ts';
@@ -50,7 +52,7 @@ export function infotextOf({
   init,
   prompts,
   skipped,
-  second,
+  checkpoints,
 }: Run): FinishedPicture['extraParams'] {
   const { params } = job;
   const skipping = uncondSkipping(params);
@@ -60,7 +62,7 @@ export function infotextOf({
     ...controlInfotext(params.controls),
     ...(init && job.vaeStandIns?.encodes ? { 'VAE Encoder': 'TAESD' } : {}),
     ...init?.infotext,
-    ...(second.title === null ? {} : { 'Hires checkpoint': second.title }),
+    ...named('Hires checkpoint', checkpoints.titles.get('second')),
     ...plan.hiresInfotext,
     ...(loraHashes === null ? {} : { 'Lora hashes': loraHashes }),
     ...promptInfotextParams(prompts.groups, {
@@ -70,7 +72,26 @@ export function infotextOf({
     ...(params.useOldScheduling ? { 'Old prompt editing timelines': true } : {}),
     ...plan.infotext,
     ...Object.assign({}, ...skips),
+    ...refinerInfotext(params, checkpoints.titles.get('refiner')),
     ...(job.vaeStandIns?.decodes ? { 'VAE Decoder': 'TAESD' } : {}),
+  };
+}
+
+function named(key: string, title: string | undefined): Record<string, InfotextInput> {
+  return title === undefined ? {} : { [key]: title };
+}
+
+/** The refiner is told once it took over. */
+function refinerInfotext(
+  { refiner, hires }: GenerationParams,
+  title: string | undefined,
+): Record<string, InfotextInput> {
+  if (!refiner || title === undefined) return {};
+  return {
+    ...(hires && refiner.passes !== 'second'
+      ? { 'Hires refiner': `${refiner.passes} pass${refiner.passes === 'both' ? 'es' : ''}` }
+      : {}),
+    ...{ Refiner: title, 'Refiner switch at': refiner.switchAt },
   };
 }
 

@@ -3,6 +3,7 @@ import { latentSize } from '../sampling/latents.ts';
 import { type Enlarged, enlargeGiven, enlargeLatents } from './enlarge.ts';
 import { finishBatch } from './finish.ts';
 import { latentsRequest, passOf, previews } from './pass.ts';
+import { refinerTurn } from './refiner.ts';
 import { type Batch, type Run, shapeOf } from './run.ts';
 import { type LatentBlend, samplePass } from './sample-pass.ts';
 
@@ -20,21 +21,28 @@ export async function firstPass(run: Run, batch: Batch): Promise<Enlarged | null
   return job.model.withLatents(
     latentsRequest(run, plan, channels, controls.first),
     async (space) => {
-      const latents = await clock('sample', () =>
+      const sampled = await clock('sample', () =>
         samplePass({
           ...passOf(run, batch, plan, plan.sampling, run.prompts.firstPass),
           space,
           init: init?.values ?? null,
           blend: blendOf(run),
           controlsAt: (reached) => activeControls(units, reached, false),
+          refiner: refinerTurn(run, plan, plan.sampling, controls.first, 'first'),
           onStep: progress.stepDone,
           onDenoised: previews(job, plan, space),
         }),
       );
-      if (control.isSkipped()) return null;
-      if (hires && !control.isInterrupted()) return enlargeLatents(run, hires, space, latents);
-      await clock('decode', () => finishBatch(run, batch, space, latents, plan));
-      return null;
+      const { latents, space: last } = sampled;
+      try {
+        if (control.isSkipped()) return null;
+        if (hires && !control.isInterrupted())
+          return await enlargeLatents(run, hires, last, latents);
+        await clock('decode', () => finishBatch(run, batch, last, latents, plan));
+        return null;
+      } finally {
+        await sampled.close();
+      }
     },
   );
 }

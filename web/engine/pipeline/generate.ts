@@ -6,7 +6,7 @@ import { infotextOf, sharedHiresTexts } from './finish.ts';
 import { firstPass } from './first-pass.ts';
 import type { PipelineJob, PipelineResult, StageSeconds } from './job.ts';
 import { channelsOf, encodeInit, encodeTexts, planPrompts, prepareControls } from './prepare.ts';
-import { type Batch, batchSeeds, createStageClock, type Run } from './run.ts';
+import { type Batch, batchSeeds, createStageClock, type Run, withFirstCheckpoint } from './run.ts';
 import { secondPass } from './second-pass.ts';
 
 /**
@@ -22,7 +22,7 @@ export async function generate(job: PipelineJob): Promise<PipelineResult> {
     control.signal?.throwIfAborted();
     control.beginBatch();
     run.progress.beginBatch(index);
-    if (run.second.title !== null) run = await firstRun(run);
+    run = await withFirstCheckpoint(run);
     await makeBatch(run, { index, ...batchSeeds(params, index * plan.pictures, plan.pictures) });
   }
   const { width, height } = plan.hires ?? plan;
@@ -59,16 +59,9 @@ async function prepare(job: PipelineJob, plan: JobPlan, seconds: StageSeconds): 
     channels,
     controls,
     skipped: new Set<SkipReason>(),
-    second: { title: null },
+    checkpoints: { current: 'first' as const, titles: new Map() },
   };
   return { job, plan, prompts, contexts, ...about, progress, clock };
-}
-
-/** The first pass's checkpoint again, where the second pass of the batch before had another. */
-async function firstRun(run: Run): Promise<Run> {
-  if (!run.job.loadPass) return run;
-  const { model, controlnets } = await run.job.loadPass('first');
-  return { ...run, job: { ...run.job, model, controlnets } };
 }
 
 async function makeBatch(run: Run, batch: Batch): Promise<void> {

@@ -32,8 +32,8 @@ export interface PipelineJob {
   readonly control: JobControl;
   /** ControlNets of the job's units. */
   readonly controlnets?: readonly ControlnetUse[];
-  /** Loads the checkpoint of a pass, and the other one leaves; needed where the second pass has its own. */
-  readonly loadPass?: (pass: 'first' | 'second') => Promise<PassCheckpoint>;
+  /** Loads a checkpoint of the job, and the one before leaves; needed where it has more than one. */
+  readonly loadPass?: (pass: PassName) => Promise<PassCheckpoint>;
   /** What stands in for the VAE, as infotexts name it. */
   readonly vaeStandIns?: VaeStandIns;
   readonly decodeImage: DecodeImage;
@@ -42,6 +42,9 @@ export interface PipelineJob {
   /** The finished file of one picture, infotext inside. */
   readonly finishImage: (picture: FinishedPicture) => Promise<GeneratedImage>;
 }
+
+/** Which checkpoint of a job: the one it begins with, the second pass's own, the refiner. */
+export type PassName = 'first' | 'second' | 'refiner';
 
 /** A checkpoint with what works beside it. */
 export interface PassCheckpoint {

@@ -8,7 +8,7 @@ import type { ConditioningPlan } from '../prompt/plan.ts';
 import type { SkipReason } from '../sampling/denoiser.ts';
 import { latentShape } from '../sampling/latents.ts';
 import type { LatentShape } from '../sampling/rng/image-rng.ts';
-import type { PipelineJob, StageSeconds } from './job.ts';
+import type { PassCheckpoint, PassName, PipelineJob, StageSeconds } from './job.ts';
 
 /** What all batches of a job share. */
 export interface Run {
@@ -20,8 +20,7 @@ export interface Run {
   /** What an inpainting UNet sees beside the latents; null for others. */
   readonly channels: Float32Array | null;
   readonly controls: RunControls;
-  /** The second pass's own checkpoint as infotexts name it, once it was loaded. */
-  readonly second: { title: string | null };
+  readonly checkpoints: Checkpoints;
   /** Why negative prompts were left out so far. */
   readonly skipped: Set<SkipReason>;
   readonly progress: ProgressReporter;
@@ -37,6 +36,31 @@ export interface PassControl extends BatchControl {
 export interface RunControls {
   readonly first: readonly PassControl[];
   readonly second: readonly PassControl[];
+}
+
+/** The checkpoints of a job on its way. */
+export interface Checkpoints {
+  /** The one in memory. */
+  current: PassName;
+  /** As infotexts name them, once they were loaded. */
+  readonly titles: Map<PassName, string>;
+}
+
+/** Loads another checkpoint of the job. */
+export async function loadPass(run: Run, pass: PassName): Promise<PassCheckpoint> {
+  const { job, checkpoints } = run;
+  if (!job.loadPass) throw new TypeError('a job with one checkpoint');
+  const loaded = await job.loadPass(pass);
+  checkpoints.current = pass;
+  checkpoints.titles.set(pass, loaded.title);
+  return loaded;
+}
+
+/** The run with the checkpoint that it began with in memory again. */
+export async function withFirstCheckpoint(run: Run): Promise<Run> {
+  if (run.checkpoints.current === 'first') return run;
+  const { model, controlnets } = await loadPass(run, 'first');
+  return { ...run, job: { ...run.job, model, controlnets } };
 }
 
 /** Pictures that are sampled together. */

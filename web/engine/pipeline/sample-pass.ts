@@ -1,15 +1,12 @@
 import type { GenerationParams } from '../../../protocol/generation.ts';
 import { samplerInfo } from '../../../protocol/samplers.ts';
+import type { ModelDescription } from '../../compiler/model.ts';
 import type { LatentSpace, TextContext } from '../diffusion-model.ts';
-import {
-  type ActiveControl,
-  createGuidedDenoiser,
-  createGuidedModel,
-  type GuidanceOptions,
-} from '../guidance.ts';
+import { type ActiveControl, createGuidedModel } from '../guidance.ts';
 import type { PassConditioning } from '../prompt/plan.ts';
 import {
   CFG_PLUS_PLUS_GUIDANCE_FACTOR,
+  type CoefficientsAt,
   type SkipReason,
   sigmaCoefficients,
   timestepCoefficients,
@@ -22,6 +19,7 @@ import { createBrownianNoise } from '../sampling/rng/brownian.ts';
 import type { ImageRng, LatentShape } from '../sampling/rng/image-rng.ts';
 import { runSigmaSampler, runTimestepSampler } from '../sampling/samplers/run-sampler.ts';
 import type { StepNoise } from '../sampling/samplers/sampler.ts';
+import type { NoisePredictor } from '../sampling/samplers/timestep-sampler.ts';
 import type { SamplingPlan } from '../sampling/sampling-plan.ts';
 import type { JobControl, PipelineJob } from './job.ts';
 
@@ -31,6 +29,22 @@ export interface LatentBlend {
   readonly share: Float32Array;
   /** The picture's own latents times what `share` leaves of 1. */
   readonly known: Float32Array;
+}
+
+/** A checkpoint at work in a pass. */
+export interface PassSide<T> {
+  readonly space: LatentSpace<T>;
+  readonly description: ModelDescription;
+  readonly schedule: NoiseSchedule;
+  readonly conditioning: PassConditioning;
+  readonly contexts: readonly (readonly TextContext[])[];
+}
+
+/** When another checkpoint takes over, and how it gets there. */
+export interface RefinerTurn {
+  /** Whether it makes the call of this number, at this noise level (a sigma, or a timestep). */
+  isDue(level: number, call: number): boolean;
+  open<T>(): Promise<PassSide<T> & { close(): Promise<void> }>;
 }
 
 /** One run of a sampler over one batch. */
@@ -49,12 +63,22 @@ export interface SamplePass<T> {
   readonly blend: LatentBlend | null;
   /** ControlNets at work once this share of the steps is made. */
   readonly controlsAt?: (reached: number) => readonly ActiveControl[];
+  readonly refiner?: RefinerTurn | null;
   /** Told after each step how many are made. */
   readonly onStep: (done: number) => void;
   /** Given the clean latents as far as they are known after a step; the run waits for it. */
   readonly onDenoised?: (done: number, denoised: T) => Promise<void>;
   /** Told why negative prompts were left out. */
   readonly onSkip: (reason: SkipReason) => void;
+}
+
+/** Latents as they left the sampler. */
+export interface Sampled<T> {
+  readonly latents: T;
+  /** Of the checkpoint that came last, whose VAE decodes. */
+  readonly space: LatentSpace<T>;
+  /** Gives back what a refiner holds; after that its space is of no use. */
+  close(): Promise<void>;
 }
 
 /** When a job leaves the negative prompt out. */
@@ -64,71 +88,122 @@ export function uncondSkipping({ sMinUncond, sampling }: GenerationParams): Unco
 }
 
 /** From noise to the latents of one batch. */
-export async function samplePass<T>(pass: SamplePass<T>): Promise<T> {
-  const { job, space, sampling, schedule, rng } = pass;
-  const { control, params } = job;
-  const { predictionType } = job.model.description;
-  const x = space.math.fromArray(startLatents(sampling.start, rng.first(), pass.init));
-  const blend = pass.blend && space.createBlend(pass.blend.share, pass.blend.known);
+export async function samplePass<T>(pass: SamplePass<T>): Promise<Sampled<T>> {
+  const { job, space, schedule, conditioning, contexts } = pass;
+  const { description } = job.model;
+  const guided = createTurns(pass, { space, description, schedule, conditioning, contexts });
+  try {
+    const latents = await runSampler(pass, guided);
+    return { latents, space: guided.lastSpace(), close: guided.close };
+  } catch (error) {
+    await guided.close();
+    throw error;
+  }
+}
+
+/** The guided model over a pass, whichever checkpoint's turn it is. */
+interface Turns<T> {
+  readonly predict: NoisePredictor<T>;
+  readonly blend: ((x: T) => Promise<T>) | null;
+  /** Told which step was made last. */
+  stepMade(step: number): void;
+  lastSpace(): LatentSpace<T>;
+  close(): Promise<void>;
+}
+
+function createTurns<T>(pass: SamplePass<T>, first: PassSide<T>): Turns<T> {
+  const { job, sampling, refiner = null } = pass;
+  const blend = pass.blend && pass.space.createBlend(pass.blend.share, pass.blend.known);
   // As A1111 counts: the step that was told last, which is the one before within a step's first call.
   let lastStep = 0;
+  let calls = 0;
+  let refined: (PassSide<T> & { close(): Promise<void> }) | null = null;
+  const isCfgPlusPlus = sampling.kind === 'timestep' && sampling.sampler === 'DDIM CFG++';
+
+  const modelOf = (side: PassSide<T>, firstCall: number): NoisePredictor<T> =>
+    createGuidedModel({
+      ...{ space: side.space, conditioning: side.conditioning, firstCall, blend },
+      coefficientsAt: coefficientsOf(pass, side),
+      contextOf: ({ group, row }) => contextAt(side.contexts, group, row),
+      guidanceScale:
+        guidanceScaleOf(job.params, side.description) *
+        (isCfgPlusPlus ? CFG_PLUS_PLUS_GUIDANCE_FACTOR : 1),
+      skipping: uncondSkipping(job.params),
+      totalCalls: sampling.totalCalls,
+      controlsNow: () => pass.controlsAt?.(lastStep / sampling.steps) ?? [],
+      onSkip: pass.onSkip,
+      needsUncond: isCfgPlusPlus,
+      isBlendedBefore: sampling.kind === 'timestep',
+    });
+
+  let current = modelOf(first, 0);
+  return {
+    blend,
+    async predict(x, level) {
+      if (refiner && !refined && refiner.isDue(level, calls)) {
+        refined = await refiner.open<T>();
+        current = modelOf(refined, calls);
+      }
+      calls += 1;
+      return current(x, level);
+    },
+    stepMade(step) {
+      lastStep = step;
+    },
+    lastSpace: () => refined?.space ?? first.space,
+    close: async () => refined?.close(),
+  };
+}
+
+async function runSampler<T>(pass: SamplePass<T>, { predict, blend, stepMade }: Turns<T>) {
+  const { job, space, sampling, schedule, rng } = pass;
+  const { control } = job;
+  const x = space.math.fromArray(startLatents(sampling.start, rng.first(), pass.init));
   const controls = {
     math: space.math,
     noise: stepNoise(pass),
     signal: control.signal,
     shouldStop: () => control.isInterrupted() || control.isSkipped(),
     onStep: async ({ step, denoised }: { step: number; denoised: T | null }) => {
-      lastStep = step;
+      stepMade(step);
       await space.pace();
       pass.onStep(step + 1);
       if (denoised !== null) await pass.onDenoised?.(step + 1, denoised);
     },
   };
-  const guidance = (isCfgPlusPlus: boolean): Omit<GuidanceOptions<T>, 'coefficientsAt'> => ({
-    space,
-    conditioning: pass.conditioning,
-    contextOf: ({ group, row }) => contextAt(pass.contexts, group, row),
-    guidanceScale: guidanceScaleOf(job) * (isCfgPlusPlus ? CFG_PLUS_PLUS_GUIDANCE_FACTOR : 1),
-    skipping: uncondSkipping(params),
-    totalCalls: sampling.totalCalls,
-    controlsNow: () => pass.controlsAt?.(lastStep / sampling.steps) ?? [],
-    onSkip: pass.onSkip,
-    needsUncond: isCfgPlusPlus,
-    blend,
-    isBlendedBefore: sampling.kind === 'timestep',
-  });
-  let latents: T;
-  if (sampling.kind === 'sigma') {
-    const coefficientsAt =
-      sampling.sampler === 'LCM'
-        ? sigmaCoefficients(
-            predictionType === 'v_prediction' ? 'lcm_v_prediction' : 'lcm',
-            createLcmSchedule(schedule),
-          )
-        : sigmaCoefficients(predictionType, schedule, params.sampling.isQuantized);
-    latents = await runSigmaSampler(sampling.sampler, x, sampling.sigmas, {
-      ...controls,
-      denoiser: createGuidedDenoiser({ ...guidance(false), coefficientsAt }),
-      options: sampling.options,
-    });
-  } else {
-    const coefficientsAt = timestepCoefficients(predictionType, schedule);
-    latents = await runTimestepSampler(sampling.sampler, x, sampling.timesteps, {
-      ...controls,
-      predictNoise: createGuidedModel({
-        ...guidance(sampling.sampler === 'DDIM CFG++'),
-        coefficientsAt,
-      }),
-      alphasCumprod: schedule.alphasCumprod,
-      options: sampling.options,
-    });
-  }
+  const latents =
+    sampling.kind === 'sigma'
+      ? await runSigmaSampler(sampling.sampler, x, sampling.sigmas, {
+          ...controls,
+          denoiser: async (given, sigma) => (await predict(given, sigma)).guided,
+          options: sampling.options,
+        })
+      : await runTimestepSampler(sampling.sampler, x, sampling.timesteps, {
+          ...controls,
+          predictNoise: predict,
+          alphasCumprod: schedule.alphasCumprod,
+          options: sampling.options,
+        });
   return blend ? await blend(latents) : latents;
 }
 
+/** What a checkpoint's answers are worth at a noise level. */
+function coefficientsOf<T>(
+  { sampling, job }: SamplePass<T>,
+  { description, schedule }: PassSide<T>,
+): CoefficientsAt {
+  const { predictionType } = description;
+  if (sampling.kind === 'timestep') return timestepCoefficients(predictionType, schedule);
+  if (sampling.sampler !== 'LCM') {
+    return sigmaCoefficients(predictionType, schedule, job.params.sampling.isQuantized);
+  }
+  const prediction = predictionType === 'v_prediction' ? 'lcm_v_prediction' : 'lcm';
+  return sigmaCoefficients(prediction, createLcmSchedule(schedule));
+}
+
 /** A UNet that was told the scale has guided itself already. */
-function guidanceScaleOf({ params, model }: Pick<PipelineJob, 'params' | 'model'>): number {
-  return model.description.unetInputs.timestepCond === null ? params.guidanceScale : 1;
+function guidanceScaleOf(params: GenerationParams, { unetInputs }: ModelDescription): number {
+  return unetInputs.timestepCond === null ? params.guidanceScale : 1;
 }
 
 function contextAt(

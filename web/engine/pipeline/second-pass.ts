@@ -6,7 +6,8 @@ import { type Enlarged, startOfSecond } from './enlarge.ts';
 import { finishBatch } from './finish.ts';
 import { latentsRequest, passOf, previews } from './pass.ts';
 import { channelsOf, encodeTexts, planPrompts, prepareControls } from './prepare.ts';
-import type { Batch, Run } from './run.ts';
+import { refinerTurn } from './refiner.ts';
+import { type Batch, loadPass, type Run, withFirstCheckpoint } from './run.ts';
 import { samplePass } from './sample-pass.ts';
 
 /** Hires fix: samples a batch's enlarged latents again and finishes the pictures. */
@@ -22,28 +23,36 @@ export async function secondPass(run: Run, batch: Batch, enlarged: Enlarged): Pr
   const units = second.map(({ unit }) => unit);
   await job.model.withLatents(latentsRequest(own, hires, channels, second), async (space) => {
     const conditioning = own.prompts.hiresPass ?? own.prompts.firstPass;
-    const latents = await clock('sample', () =>
+    const sampled = await clock('sample', () =>
       samplePass({
         ...passOf(own, batch, hires, hires.sampling, conditioning),
         space,
         init,
         blend: null,
         controlsAt: (reached) => activeControls(units, reached, true),
+        refiner: refinerTurn(own, hires, hires.sampling, second, 'second'),
         onStep: (done) => progress.stepDone(plan.sampling.steps + done),
         onDenoised: previews(job, hires, space),
       }),
     );
-    if (job.control.isSkipped()) return;
-    await clock('decode', () => finishBatch(run, batch, space, latents, hires));
+    try {
+      if (job.control.isSkipped()) return;
+      const { latents, space: last } = sampled;
+      await clock('decode', () => finishBatch(run, batch, last, latents, hires));
+    } finally {
+      await sampled.close();
+    }
   });
 }
 
 /** The run as its second pass has it: a checkpoint of its own is loaded, and reads the texts anew. */
 async function secondRun(run: Run): Promise<{ own: Run; hires: HiresPlan }> {
-  const { params, loadPass } = run.job;
-  if (params.hires?.checkpoint == null || !loadPass) return { own: run, hires: hiresOf(run.plan) };
+  const { params } = run.job;
+  if (params.hires?.checkpoint == null) {
+    return { own: await withFirstCheckpoint(run), hires: hiresOf(run.plan) };
+  }
   const before = run.job.model.description;
-  const { model, controlnets, title } = await loadPass('second');
+  const { model, controlnets, title } = await loadPass(run, 'second');
   const { latentChannels, vaeFactor } = model.description;
   if (latentChannels !== before.latentChannels || vaeFactor !== before.vaeFactor) {
     throw new GenerationError(
@@ -51,7 +60,6 @@ async function secondRun(run: Run): Promise<{ own: Run; hires: HiresPlan }> {
       `The checkpoint ${title} has latents of another shape than the first pass's. Choose one of the same family for the second pass.`,
     );
   }
-  run.second.title = title;
   const job = { ...run.job, model, controlnets };
   const plan = planJob(params, model.description);
   const prompts = planPrompts(job);
