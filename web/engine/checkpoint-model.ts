@@ -116,9 +116,11 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
   async function onnxSession(
     part: CompiledComponent,
     shape: GraphShape,
-    { clipSkip = 1, finalNorm = true, overrides = false, control = false }: GraphOptions,
+    { clipSkip = 1, finalNorm = true, overrides = false, control = false, ...rest }: GraphOptions,
     keepOnGpu: boolean,
   ): Promise<ModelSession> {
+    if (rest.isTiling)
+      onNote("Tiling has no effect: this checkpoint's ONNX graphs are used as they are.");
     const rows = graphRows(part, shape.batch);
     const options = { clipSkip, finalNorm, overrides, control };
     const own = { ...shape, batch: rows };

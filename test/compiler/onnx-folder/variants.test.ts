@@ -85,8 +85,6 @@ describe('text encoders', () => {
     close(await run(plain), replaced);
     expect(maxDifference(replaced.data, (await encode(plain)).data)).toBeGreaterThan(0.1);
   });
-    expect(maxDifference(hidden_states!.data, replaced.data)).toBeGreaterThan(0.01);
-  });
 
   it('that ask for a mask get one of ones', async () => {
     const files = await changed('text_encoder', (model) => ({
