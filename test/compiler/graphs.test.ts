@@ -17,7 +17,7 @@ import { component, f32, i32, MemorySink, maxDifference, runComponent } from './
  */
 const WEBGPU_OPERATORS = new Set(
   `Abs Add BatchNormalization Cast Clip Concat Conv Equal Exp Floor Gather Gemm InstanceNormalization
-  LayerNormalization MatMul Mul ReduceMax Reshape Resize Slice Split Sub Transpose
+  LayerNormalization MatMul Mul Pad ReduceMax Reshape Resize Slice Split Sub Transpose
   com.microsoft.BiasSplitGelu com.microsoft.Gelu com.microsoft.MultiHeadAttention
   com.microsoft.QuickGelu com.microsoft.SkipLayerNormalization`.split(/\s+/),
 );

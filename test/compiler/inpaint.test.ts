@@ -17,4 +17,6 @@ it('an inpainting checkpoint says that its UNet takes mask and masked picture to
   expect(description).toMatchObject({ family: 'sd1', unetInChannels: 9, latentChannels: 4 });
 });
 
-await describeReferences('inpainting UNet against diffusers', 'sd15-inpaint-tiny', open, ['unet']);
+await describeReferences('inpainting UNet against diffusers', 'sd15-inpaint-tiny', open, {
+  only: ['unet'],
+});

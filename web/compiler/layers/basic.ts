@@ -1,5 +1,5 @@
 import type { GraphBuilder, LinearMatrix, Value } from '../onnx/graph-builder.ts';
-import { add, cast, floats, matMul, mul, reshape, scalar, wrapEdges } from '../onnx/ops.ts';
+import { add, cast, concat, floats, matMul, mul, reshape, scalar, wrapEdges } from '../onnx/ops.ts';
 import { BLOCK_SIZE } from '../quantize.ts';
 
 /** The layers every model is made of; each reads its weights under the name it is given. */
@@ -38,7 +38,8 @@ export function conv2d(
     const weight = g.weight('weight', [outChannels, inChannels, kernel, kernel]);
     const shift = bias === true ? g.weight('bias', [outChannels]) : bias;
     const input = wraps ? wrapEdges(g, x, top) : x;
-    const inputs = shift ? [input, weight, shift] : [input, weight];
+    const [whole, wide] = inWholeVectors(g, input, weight);
+    const inputs = shift ? [whole, wide, shift] : [whole, wide];
     const attributes = {
       kernel_shape: { ints: [kernel, kernel] },
       strides: { ints: [stride, stride] },
@@ -46,6 +47,24 @@ export function conv2d(
     };
     return g.op('Conv', inputs, { dtype: x.dtype, shape }, { attributes });
   });
+}
+
+/**
+ * onnxruntime's WebGPU provider convolves six, nine, fifteen … channels in vectors of three, and wrongly. Channels of zeros
+ * make vectors of four; an inpainting UNet has nine.
+ */
+function inWholeVectors(g: GraphBuilder, x: Value, weight: Value): [Value, Value] {
+  const [batch, channels, height, width] = dimensions4(x);
+  const [outChannels = 0, , rows = 1, columns = 1] = weight.shape;
+  const isWrong = channels > 3 && channels % 3 === 0 && channels % 4 !== 0 && rows * columns > 1;
+  if (g.provider !== 'webgpu' || !isWrong) return [x, weight];
+  const added = 4 - (channels % 4);
+  const pads = BigInt64Array.of(0n, 0n, 0n, 0n, 0n, BigInt(added), 0n, 0n);
+  const shape = [batch, channels + added, height, width];
+  const padded = g.op('Pad', [x, g.constant('int64', [8], pads)], { dtype: x.dtype, shape });
+  const zeros = Array<number>(outChannels * added * rows * columns).fill(0);
+  const none = floats(g, weight, [outChannels, added, rows, columns], zeros);
+  return [padded, concat(g, [weight, none], 1)];
 }
 
 /** `nn.Linear` without its bias over the last axis. */
