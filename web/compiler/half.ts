@@ -68,13 +68,13 @@ function makeToHalf(): Pick<HalfTables, 'base' | 'shift' | 'implicit'> {
 
 const floatScratch = new Float32Array(1);
 const bitsScratch = new Uint32Array(floatScratch.buffer);
+const halfScratch = new Uint16Array(1);
 
 /** The half nearest to `value`; beyond 65504 infinity, as IEEE 754 has it. */
 export function floatToHalf(value: number): number {
   floatScratch[0] = value;
-  const output = new Uint16Array(1);
-  floatBitsToHalves(bitsScratch, output);
-  return output[0] ?? 0;
+  floatBitsToHalves(bitsScratch, halfScratch);
+  return halfScratch[0] ?? 0;
 }
 
 export function halfToFloat(half: number): number {
