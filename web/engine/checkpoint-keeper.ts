@@ -6,11 +6,8 @@ import type { CompiledComponent, ModelDescription, Precision } from '../compiler
 import { onnxConfig } from '../compiler/onnx-folder/config.ts';
 import type { EngineConfig } from '../shared/worker-protocol.ts';
 import type { EngineAccess } from './browser-access.ts';
-import {
-  type CheckpointModel,
-  createCheckpointModel,
-  type ModelWeights,
-} from './checkpoint-model.ts';
+import { type CheckpointModel, createCheckpointModel } from './checkpoint-model.ts';
+import type { ModelWeights } from './component-sessions.ts';
 import {
   type MemoryBudget,
   machineMemoryBytes,

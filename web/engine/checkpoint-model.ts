@@ -1,14 +1,8 @@
-import { GenerationError } from '../../protocol/errors.ts';
-import { buildGraph, type GraphOptions } from '../compiler/build-graph.ts';
-import type {
-  CompiledComponent,
-  CompiledModel,
-  ComponentName,
-  GraphShape,
-} from '../compiler/model.ts';
-import { buildOnnxGraph } from '../compiler/onnx-folder/build.ts';
-import { fixedLatents, graphRows, onnxConfig } from '../compiler/onnx-folder/config.ts';
+import type { GraphOptions } from '../compiler/build-graph.ts';
+import type { ComponentName, GraphShape } from '../compiler/model.ts';
+import { fixedLatents } from '../compiler/onnx-folder/config.ts';
 import type { TokenCount } from '../shared/engine.ts';
+import { createComponentSessions, type ModelWeights } from './component-sessions.ts';
 import { largestTile } from './device-limits.ts';
 import type { BatchShape, DiffusionModel, LatentSpace, LatentsRequest } from './diffusion-model.ts';
 import type { Companion } from './models/companions.ts';
@@ -22,22 +16,14 @@ import {
 } from './prompt/embeddings.ts';
 import { planConditioning } from './prompt/plan.ts';
 import type { ClipTokenizer } from './prompt/tokenizer.ts';
-import { createRowsSession } from './rows-session.ts';
 import { createArrayLatentOps } from './runtime/array-latent-ops.ts';
 import { createGpuLatentOps, StepGraphs } from './runtime/gpu-latent-ops.ts';
 import type { LatentOps } from './runtime/latent-ops.ts';
-import type { ModelSession, Runtime } from './runtime/runtime.ts';
-import { SessionCache } from './runtime/session-cache.ts';
+import type { Runtime } from './runtime/runtime.ts';
 import type { DeviceTensor } from './runtime/tensor.ts';
 import { createTextEncoding } from './text-encoding.ts';
 import { createTiledSession } from './tiled-session.ts';
 import { type BatchSessions, createLatentSpace } from './unet-space.ts';
-
-/** A model's weights: where each lies, and the bytes. */
-export interface ModelWeights {
-  readonly compiled: CompiledModel;
-  readonly shardsOf: (component: CompiledComponent) => Promise<Blob[]>;
-}
 
 export interface CheckpointModelOptions extends ModelWeights {
   readonly runtime: Runtime;
@@ -87,74 +73,11 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
   const { runtime, tokenizers, budgetBytes, onNote = () => {} } = options;
   const { description } = options.compiled;
   let current: ModelWeights = options;
-  const cache = new SessionCache(budgetBytes);
   const stepGraphs = new StepGraphs(runtime);
-
-  function component(name: ComponentName): CompiledComponent {
-    const found = current.compiled.components.find((entry) => entry.name === name);
-    if (found) return found;
-    throw new GenerationError('invalid-model', `This checkpoint has no ${name}.`);
-  }
-
-  function session(
-    name: ComponentName,
-    shape: GraphShape,
-    graphOptions: GraphOptions = {},
-    keepOnGpu = false,
-  ): Promise<ModelSession> {
-    const part = component(name);
-    if (onnxConfig(part)) return onnxSession(part, shape, graphOptions, keepOnGpu);
-    return cache.get(sessionKey(name, shape, graphOptions), weightBytes(part), async () => {
-      const { provider, maxStorageBindingBytes: maxBindingBytes } = runtime.device;
-      const graph = buildGraph(part, shape, { ...graphOptions, provider, maxBindingBytes });
-      const shards = await current.shardsOf(part);
-      return runtime.openSession(graph, { what: `The ${LABELS[name]}`, shards, keepOnGpu });
-    });
-  }
-
-  /** The same of a ready-made graph, which may take a fixed number of rows at once. */
-  async function onnxSession(
-    part: CompiledComponent,
-    shape: GraphShape,
-    { clipSkip = 1, finalNorm = true, overrides = false, control = false, ...rest }: GraphOptions,
-    keepOnGpu: boolean,
-  ): Promise<ModelSession> {
-    if (rest.isTiling)
-      onNote("Tiling has no effect: this checkpoint's ONNX graphs are used as they are.");
-    const rows = graphRows(part, shape.batch);
-    const options = { clipSkip, finalNorm, overrides, control };
-    const own = { ...shape, batch: rows };
-    const open = async () => {
-      const { provider, hasShaderF16 } = runtime.device;
-      const shards = await current.shardsOf(part);
-      const read = async (shard: number, offset: number, length: number) => {
-        const bytes = (shards[shard] ?? new Blob([])).slice(offset, offset + length);
-        return new Uint8Array(await bytes.arrayBuffer());
-      };
-      const graph = await buildOnnxGraph(part, own, { ...options, provider, hasShaderF16 }, read);
-      return runtime.openSession(graph, { what: `The ${LABELS[part.name]}`, shards, keepOnGpu });
-    };
-    const session = await cache.get(sessionKey(part.name, own, options), weightBytes(part), open);
-    return rows === shape.batch
-      ? session
-      : createRowsSession({ runtime, stepGraphs, session, rows });
-  }
-
-  /** A session of a network beside the checkpoint. */
-  function companionSession(
-    { name, key, component: part, shards }: Companion,
-    shape: GraphShape,
-    graphOptions: GraphOptions = {},
-    keepOnGpu = false,
-  ): Promise<ModelSession> {
-    const id = JSON.stringify([key, shape, graphOptions]);
-    return cache.get(id, weightBytes(part), async () => {
-      const { provider } = runtime.device;
-      const graph = buildGraph(part, shape, { ...graphOptions, provider });
-      const what = `The ${LABELS[part.name]} ${name}`;
-      return runtime.openSession(graph, { what, shards: await shards(), keepOnGpu });
-    });
-  }
+  const sessions = createComponentSessions({
+    ...{ runtime, stepGraphs, budgetBytes, onNote },
+    weights: () => current,
+  });
 
   let taesd = NO_TAESD;
   let isTiling = false;
@@ -169,7 +92,9 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
     const small = isDecoder ? taesd.decodes && taesd.decoder : taesd.encodes && taesd.encoder;
     const open = (rows: number, columns: number, graphOptions: GraphOptions) => {
       const shape = latentShapeOf(1, rows, columns);
-      return small ? companionSession(small, shape) : session(name, shape, graphOptions);
+      return small
+        ? sessions.openCompanion(small, shape)
+        : sessions.open(name, shape, graphOptions);
     };
     // A graph of fixed sizes has no tiles either.
     const own = current.compiled.components.find((part) => part.name === name);
@@ -206,7 +131,7 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
       const others =
         places.length > 0 ? overrides(places, tokens.length, hiddenSize, vectors) : null;
       const options = { ...states, ...(others ? { overrides: true } : {}) };
-      const encoder = await session(name, textShape(tokens.length), options);
+      const encoder = await sessions.open(name, textShape(tokens.length), options);
       const ids = runtime.tensor(Int32Array.from(tokens), [1, tokens.length]);
       const outputs = await encoder.run({
         input_ids: ids,
@@ -250,24 +175,21 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
     });
     return {
       unet: (copies, tokens) =>
-        session('unet', unetShape(copies, tokens), unetOptions(copies), true),
+        sessions.open('unet', unetShape(copies, tokens), unetOptions(copies), true),
       hasRoomForSingle: (tokens) =>
-        cache.hasRoomFor(
-          sessionKey('unet', unetShape(1, tokens), unetOptions(1)),
-          weightBytes(component('unet')),
-        ),
+        sessions.hasRoomFor('unet', unetShape(1, tokens), unetOptions(1)),
       vaeDecoder: () => vae('vae_decoder', height, width),
       sketch: sketchOf(height, width),
       controls: {
         hint: (net) =>
-          companionSession(
+          sessions.openCompanion(
             net,
             { ...latentShapeOf(1, height, width), tokens: 1 },
             { stage: 'hint' },
             true,
           ),
         residuals: (net, copies, tokens, isAdded) =>
-          companionSession(net, unetShape(copies, tokens), { isAdded }, true),
+          sessions.openCompanion(net, unetShape(copies, tokens), { isAdded }, true),
       },
     };
   }
@@ -277,7 +199,7 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
     const { decoder } = taesd;
     if (!decoder || height > tile || width > tile) return null;
     const pool = Math.ceil((Math.max(height, width) * description.vaeFactor) / MAX_PREVIEW_SIDE);
-    return () => companionSession(decoder, latentShapeOf(1, height, width), { pool });
+    return () => sessions.openCompanion(decoder, latentShapeOf(1, height, width), { pool });
   }
 
   async function withLatents<R>(
@@ -328,32 +250,32 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
     withLatents,
     async warmUp({ height, width }) {
       const { vaeFactor } = description;
-      const fixed = fixedLatents(component('unet'));
+      const fixed = fixedLatents(sessions.component('unet'));
       const shape = {
         pictures: 1,
         height: fixed.height ?? height / vaeFactor,
         width: fixed.width ?? width / vaeFactor,
       };
       const tokens = description.textEncoders[0]?.contextLength ?? 77;
-      const sessions = batchSessions(shape);
+      const batch = batchSessions(shape);
       for (const { component: name, states } of description.textEncoders) {
         const { clipSkip, finalNorm } = states;
-        await session(name, textShape(tokens), { clipSkip, finalNorm });
+        await sessions.open(name, textShape(tokens), { clipSkip, finalNorm });
       }
-      await sessions.unet(2, tokens);
-      await sessions.vaeDecoder();
+      await batch.unet(2, tokens);
+      await batch.vaeDecoder();
     },
     async economise() {
       if (isEconomical) return false;
       isEconomical = true;
       tile = Math.min(tile, SMALL_TILE);
-      await cache.keepOne();
+      await sessions.keepOne();
       return true;
     },
     async useWeights(weights, changed) {
       current = weights;
       texts.forget();
-      await cache.drop((key) => changed.some((name) => key.startsWith(`["${name}",`)));
+      await sessions.drop(changed);
     },
     useEmbeddings(next) {
       const identities = (list: readonly LoadedEmbedding[]) =>
@@ -364,16 +286,13 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
     },
     useTiling(next) {
       isTiling = next;
-      if (next && component('unet').config.type !== 'unet') {
-        onNote('Tiling had no effect: this checkpoint’s graphs came ready-made.');
-      }
     },
     useTaesd(next) {
       taesd = next;
     },
     async release() {
       texts.forget();
-      await cache.clear();
+      await sessions.clear();
     },
   };
 }
@@ -398,26 +317,6 @@ function overrides(
 const COMMON_TILE = 64;
 /** The same after the device ran out of memory. */
 const SMALL_TILE = 32;
-
-const LABELS: Readonly<Record<ComponentName, string>> = {
-  text_encoder: 'text encoder',
-  text_encoder_2: 'second text encoder',
-  unet: 'UNet',
-  vae_encoder: 'VAE encoder',
-  vae_decoder: 'VAE decoder',
-  taesd_encoder: 'TAESD encoder',
-  taesd_decoder: 'TAESD decoder',
-  controlnet: 'ControlNet',
-  upscaler: 'upscaler',
-};
-
-function sessionKey(name: ComponentName, shape: GraphShape, options: GraphOptions): string {
-  return JSON.stringify([name, shape, options]);
-}
-
-function weightBytes({ shardSizes }: CompiledComponent): number {
-  return shardSizes.reduce((sum, size) => sum + size, 0);
-}
 
 function textShape(tokens: number): GraphShape {
   return { batch: 1, latentHeight: 0, latentWidth: 0, tokens };
