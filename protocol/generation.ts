@@ -318,3 +318,13 @@ export type GenerationInput = z.input<typeof generationParams>;
 
 /** What a job is when nothing is asked for. */
 export const GENERATION_DEFAULTS: GenerationParams = generationParams.parse({});
+
+/** The parameters of a job that is over, without the pictures that came along: they are large and of no use any more. */
+export function withoutPictures(params: GenerationParams): GenerationParams {
+  const { hires, controls } = params;
+  return {
+    ...{ ...params, initImages: [] },
+    hires: hires && { ...hires, firstPassImage: null },
+    controls: controls.map((control) => ({ ...control, image: null, mask: null })),
+  };
+}

@@ -24,6 +24,17 @@ const DIFFERENCES: readonly (readonly [string, string, string])[] = [
   ['Picture above 4096 pixels a side', 'decoded', '422, from its header alone'],
   ['Form or multipart body', '422', '415'],
   ['Untyped or `text/plain` body', '422 for text/plain', 'read as JSON; 415 with an Origin header'],
+  [
+    'ControlNet unit whose module or model is not there',
+    'a picture without it',
+    '422 with what there is',
+  ],
+  [
+    'ControlNet’s maps behind the pictures of a reply',
+    'yes',
+    'never; `POST /controlnet/detect` draws them',
+  ],
+  ['Unknown checkpoint as refiner or for hires fix', '500', '422, with the same words'],
   ['No engine', '–', '503 with a sentence and Retry-After'],
   ['Queue full', 'never', '503 with a sentence and Retry-After'],
   ['Grid as the first picture (`save_images`)', 'yes, for several pictures', 'never'],

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { serializedError } from '../../protocol/errors.ts';
-import { generationParams } from '../../protocol/generation.ts';
+import { generationParams, withoutPictures } from '../../protocol/generation.ts';
 import { jobId } from '../../protocol/job.ts';
 import type { Logger } from '../log.ts';
 import type { JobRecord } from './job-store.ts';
@@ -65,7 +65,7 @@ function replay(lines: readonly Line[]): JobRecord[] {
       jobs.set(job.jobId, { ...job, state: 'waiting', lostAttempts: entry.lostAttempts });
     } else {
       const { state, endedAt, error, savedAs } = entry;
-      const params = { ...job.params, initImages: [] };
+      const params = withoutPictures(job.params);
       jobs.set(job.jobId, { ...job, state, endedAt, error, savedAs, params });
     }
   }

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { GenerationError, type SerializedError } from '../../protocol/errors.ts';
+import { withoutPictures } from '../../protocol/generation.ts';
 import type { JobEvent } from '../../protocol/job.ts';
 import type { Logger } from '../log.ts';
 import { type JobJournal, openJobJournal } from './job-journal.ts';
@@ -218,8 +219,8 @@ export class LocalJobStore implements JobStore {
   }
 
   async #end(entry: Entry, changes: Partial<JobRecord>): Promise<JobRecord> {
-    // Pictures sent along are of no use any more and would fill the memory.
-    const params = { ...entry.record.params, initImages: [] };
+    // Pictures sent along would fill the memory.
+    const params = withoutPictures(entry.record.params);
     const record = this.#update(entry, { ...changes, params, endedAt: this.#now() });
     await this.#journal.ended(record, this.#spool.has(record.jobId));
     this.#emit({ type: 'ended', jobId: record.jobId });

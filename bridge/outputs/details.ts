@@ -1,4 +1,4 @@
-import type { GenerationParams } from '../../protocol/generation.ts';
+import { type GenerationParams, withoutPictures } from '../../protocol/generation.ts';
 import type { GenerationSummary, JobImage } from '../../protocol/job.ts';
 
 /** A picture's settings as the JSON file beside it has them. */
@@ -7,7 +7,7 @@ export function sidecar(
   params: GenerationParams,
   summary: GenerationSummary,
 ): string {
-  const { initImages: _initImages, notes: _notes, ...settings } = params;
+  const { initImages: _initImages, notes: _notes, ...settings } = withoutPictures(params);
   const details = {
     ...settings,
     prompt: image.prompt,
