@@ -40,6 +40,8 @@ function setUp(choices: (DeviceChoice | Error)[]) {
           lost,
           async close() {
             state.isClosed = true;
+            // As a destroyed device says it.
+            state.lose('destroyed');
           },
         } as unknown as Runtime;
       },
@@ -121,5 +123,24 @@ describe('the device over the engine’s life', () => {
     expect(runtimes[0]!.isClosed).toBe(true);
     expect(await device.acquire()).not.toBe(first);
     await device.close();
+  });
+
+  test('is given back on purpose, which is no loss; the processor stays', async () => {
+    const { device, runtimes, said } = setUp([GPU, GPU]);
+    const first = await device.acquire();
+    await device.giveBack();
+    expect(runtimes[0]!.isClosed).toBe(true);
+    const second = await device.acquire();
+    expect(second).not.toBe(first);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(await device.acquire()).toBe(second);
+    expect(said).toEqual(['webgpu', 'webgpu']);
+    await device.close();
+
+    const other = setUp([PROCESSOR]);
+    const runtime = await other.device.acquire();
+    await other.device.giveBack();
+    expect(await other.device.acquire()).toBe(runtime);
+    await other.device.close();
   });
 });

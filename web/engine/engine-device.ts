@@ -26,6 +26,11 @@ export interface EngineDevice {
   acquire(): Promise<Runtime>;
   /** Gives up a runtime that failed; the next `acquire` opens a fresh one. */
   renew(): Promise<void>;
+  /**
+   * Gives a graphics device back when nothing is on it any more: the runtime keeps memory of sessions that
+   * were released, and only the device's end frees it. Without effect on wasm, whose heap never shrinks.
+   */
+  giveBack(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -42,6 +47,8 @@ export function createEngineDevice(
   let isBlocked = false;
   let isClosed = false;
   let retryTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Closed on purpose: that their devices then go away is no loss. */
+  const givenUp = new WeakSet<Runtime>();
 
   /** The choice, which after a loss must not fall from the graphics card to the processor unsaid. */
   async function choose(): Promise<DeviceChoice> {
@@ -88,13 +95,21 @@ export function createEngineDevice(
     listener.onDevice(runtime.device);
     unblock();
     void runtime.lost.then((reason) => {
-      if (isClosed) return;
+      if (isClosed || givenUp.has(runtime)) return;
       opening = null;
       listener.onLost(reason);
       // Sessions of a lost device still hold memory of the runtime.
       runtime.close().catch(() => {});
     });
     return runtime;
+  }
+
+  async function renew(): Promise<void> {
+    const runtime = await opening?.catch(() => null);
+    opening = null;
+    if (!runtime) return;
+    givenUp.add(runtime);
+    await runtime.close().catch(() => {});
   }
 
   return {
@@ -117,10 +132,10 @@ export function createEngineDevice(
         throw error;
       }
     },
-    async renew() {
+    renew,
+    async giveBack() {
       const runtime = await opening?.catch(() => null);
-      opening = null;
-      await runtime?.close().catch(() => {});
+      if (runtime?.device.provider === 'webgpu') await renew();
     },
     async close() {
       isClosed = true;

@@ -98,6 +98,7 @@ export function createLocalEngine(
     await upscalers.release();
     await keeper.unload();
     companions.release();
+    await device.giveBack();
   }
 
   /** Gives the device back after idle minutes. Not through `inTurn`: this is no use of the engine. */
