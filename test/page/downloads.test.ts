@@ -99,7 +99,7 @@ describe('downloads on the page', () => {
     const listed = { name: 'sd-vae-ft-mse', source: 'bridge', filename: '', sizeBytes: 1 } as const;
     const checkpoint = { ...listed, sha256: null };
     expect(isHere({ checkpoints: [checkpoint] }, model)).toBe(false);
-    expect(isHere({ checkpoints: [], models: [{ ...listed, kind: 'vae' }] }, model)).toBe(true);
+    expect(isHere({ checkpoints: [], models: [{ ...checkpoint, kind: 'vae' }] }, model)).toBe(true);
   });
 
   test('that finish are looked for by the engine, once', async () => {
