@@ -276,7 +276,8 @@ export function fromTxt2img(request: Txt2imgRequest, context: ConversionContext)
   findScript(request.script_name, 'txt2img');
   const { params, notes } = commonParams(request, context);
   const { styles = [], upscalers = [], checkpoints = [] } = context;
-  const first = { ...params, styles, upscalers, checkpoints };
+  const withLora = (prompt: string) => withOptionLora(prompt, context.options);
+  const first = { ...params, styles, upscalers, checkpoints, withLora };
   const { hires, notes: hiresNotes } = hiresOf(request, first);
   // The size fields of A1111 before 1.0: the first pass's, where hires fix is on.
   const { firstphase_width: width, firstphase_height: height } = request;

@@ -21,6 +21,8 @@ export interface FirstPass {
   readonly sampler: SamplerName;
   readonly scheduler: SchedulerName;
   readonly styles: readonly PromptStyle[];
+  /** Adds the LoRA that the options name to a prompt. */
+  readonly withLora: (prompt: string) => string;
   /** Names of the upscalers that are files. */
   readonly upscalers: readonly string[];
   readonly checkpoints: readonly CheckpointEntry[];
@@ -47,6 +49,7 @@ export function hiresOf(
     request.styles ?? [],
     first.styles,
   );
+  const prompt = first.withLora(texts.prompt);
   return {
     hires: hiresParams.parse({
       scale: Math.max(0.05, request.hr_scale),
@@ -57,7 +60,7 @@ export function hiresOf(
       denoisingStrength: request.denoising_strength ?? DEFAULT_STRENGTH,
       sampler: chosen.sampler === first.sampler ? null : chosen.sampler,
       scheduler: hasSchedule && chosen.scheduler !== first.scheduler ? chosen.scheduler : null,
-      prompt: texts.prompt === first.prompt ? null : texts.prompt,
+      prompt: prompt === first.prompt ? null : prompt,
       negativePrompt: texts.negativePrompt === first.negativePrompt ? null : texts.negativePrompt,
       checkpoint: chooseCheckpoint(request.hr_checkpoint_name, first.checkpoints),
       firstPassImage: request.firstpass_image

@@ -359,6 +359,15 @@ describe('a second pass', () => {
   const ask = async (fields: Record<string, unknown>) =>
     (await createServer().generate({ enable_hr: true, prompt: 'a', ...fields })).params;
 
+  it('has the options’ LoRA in both passes', async () => {
+    const override_settings = { sd_lora: 'style', extra_networks_default_multiplier: 0.5 };
+    const same = await ask({ override_settings });
+    expect(same.prompt).toBe('a<lora:style:0.5>');
+    expect(same.hires?.prompt).toBeNull();
+    const other = await ask({ override_settings, hr_prompt: 'b' });
+    expect(other.hires?.prompt).toBe('b<lora:style:0.5>');
+  });
+
   it('takes A1111’s fields; what repeats the first pass is null', async () => {
     expect((await createServer().generate({})).params.hires).toBeNull();
     const params = await ask({ hr_sampler_name: 'Euler', hr_scheduler: 'Use same scheduler' });
