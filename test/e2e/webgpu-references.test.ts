@@ -1,8 +1,10 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { buildGraph } from '../../web/compiler/build-graph.ts';
 import { openCheckpoint } from '../../web/compiler/checkpoint.ts';
 import { compileCheckpoint } from '../../web/compiler/compile.ts';
 import type { ComponentName, Precision } from '../../web/compiler/model.ts';
+import { GraphBuilder } from '../../web/compiler/onnx/graph-builder.ts';
 import { describeReferences } from '../compiler/lib/family-suite.ts';
 import { folderFiles, MODELS } from '../compiler/lib/files.ts';
 import { lcmErrors } from '../compiler/lib/lcm.ts';
@@ -156,5 +158,30 @@ describe('what one step runs on a software adapter', () => {
     const pieces = await page.run(encoder, sink, size, feeds, { maxBindingBytes: 2 ** 21 });
     const difference = maxDifference(pieces.hidden_states!.data, whole.hidden_states!.data);
     expect(difference).toBeLessThan(1e-4);
+  });
+});
+
+describe('a WebGPU session', () => {
+  const shape = { batch: 2, latentHeight: 16, latentWidth: 16, tokens: 77 };
+
+  it.each(['sd15-tiny', 'sd2-tiny', 'sdxl-tiny'])(
+    'has no node of %s on the processor, in any component',
+    async (name) => {
+      const sink = new MemorySink();
+      const checkpoint = await open(name)();
+      const { components } = await compileCheckpoint(checkpoint, { precision: 'fp32', sink });
+      for (const part of components) {
+        const options = { provider: 'webgpu', texts: 2 } as const;
+        const { onnx, shardPaths } = buildGraph(part, shape, options);
+        await page.openOnGpuAlone({ onnx, shardPaths, shards: sink.bytes(part.name) });
+      }
+    },
+  );
+
+  it('would say so if there were one', async () => {
+    const g = new GraphBuilder('determinant');
+    const x = g.input('x', 'float32', [2, 2]);
+    g.output('y', g.op('Det', [x], { dtype: 'float32', shape: [] }));
+    await expect(page.openOnGpuAlone({ onnx: g.encode() })).rejects.toThrow(/graph capture/);
   });
 });
