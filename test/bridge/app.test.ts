@@ -126,7 +126,7 @@ function routesOf({ app }: TestApp): { method: string; path: string }[] {
 }
 
 describe('the order of the middleware', () => {
-  it('[S2] refuses a foreign Host on every route before anything else happens', async () => {
+  it('S2 refuses a foreign Host on every route before anything else happens', async () => {
     const test = appWith();
     const routes = [
       ...routesOf(test),
@@ -144,7 +144,7 @@ describe('the order of the middleware', () => {
     expect(test.calls).toEqual([]);
   });
 
-  it('[S3] refuses an unlisted Origin on every route, and its preflight', async () => {
+  it('S3 refuses an unlisted Origin on every route, and its preflight', async () => {
     const test = appWith();
     for (const { method, path } of routesOf(test)) {
       for (const origin of [EVIL, 'null', 'http://localhost.evil.test']) {
@@ -165,7 +165,7 @@ describe('the order of the middleware', () => {
     expect(test.calls).toEqual([]);
   });
 
-  it('[S3] lets a listed page read every reply, errors too, never with credentials', async () => {
+  it('S3 lets a listed page read every reply, errors too, never with credentials', async () => {
     const test = appWith({ password: 'pw' });
     const auth = { authorization: 'Bearer pw' };
     for (const [path, init, status] of [
@@ -204,7 +204,7 @@ describe('the order of the middleware', () => {
     }
   });
 
-  it('[S6] answers preflight before the password', async () => {
+  it('S6 answers preflight before the password', async () => {
     const test = appWith({ password: 'pw' });
     const response = await test.app.request('/sdapi/v1/txt2img', {
       method: 'OPTIONS',
@@ -220,7 +220,7 @@ describe('the order of the middleware', () => {
     expect(response.headers.get('access-control-max-age')).toBe('600');
   });
 
-  it('[S6] demands the password on every route but /health, /login and the relay, which has its own key', async () => {
+  it('S6 demands the password on every route but /health, /login and the relay, which has its own key', async () => {
     const test = appWith({ password: 'pw' });
     const open: string[] = [];
     for (const { method, path } of [...routesOf(test), { method: 'GET', path: '/' }]) {
@@ -232,7 +232,7 @@ describe('the order of the middleware', () => {
     expect(test.calls).toEqual([]);
   });
 
-  it('[S6] shows the status alone on /health without the password', async () => {
+  it('S6 shows the status alone on /health without the password', async () => {
     const test = appWith({ password: 'pw' });
     expect(await (await test.get('/health')).json()).toEqual({ status: 'no-engine' });
     const full = await (await test.get('/health', { authorization: 'Bearer pw' })).json();
@@ -245,7 +245,7 @@ describe('the order of the middleware', () => {
     expect(full.queue).toEqual({ waiting: 0, running: 0, limit: 64 });
   });
 
-  it('[S6] takes Basic, Bearer, cookie and capability path, and ignores Authorization when off', async () => {
+  it('S6 takes Basic, Bearer, cookie and capability path, and ignores Authorization when off', async () => {
     const test = appWith({ password: 'pw' });
     const basic = `Basic ${Buffer.from('ann:pw').toString('base64')}`;
     const { value } = test.access.issueSession();
@@ -276,7 +276,7 @@ describe('the order of the middleware', () => {
     }
   });
 
-  it('[S7] answers 429 with Retry-After after too many wrong passwords; blank ones do not count', async () => {
+  it('S7 answers 429 with Retry-After after too many wrong passwords; blank ones do not count', async () => {
     const test = appWith({ password: 'pw' });
     for (let index = 0; index < 50; index += 1) {
       expect((await test.get('/sdapi/v1/options', { authorization: '' })).status).toBe(401);
@@ -296,7 +296,7 @@ describe('the order of the middleware', () => {
     );
   });
 
-  it('[S4] refuses forms and, from a page, untyped bodies; takes them from programs', async () => {
+  it('S4 refuses forms and, from a page, untyped bodies; takes them from programs', async () => {
     const test = appWith();
     const path = '/sdapi/v1/interrupt';
     for (const type of ['multipart/form-data; boundary=x', 'application/x-www-form-urlencoded']) {
@@ -316,7 +316,7 @@ describe('the order of the middleware', () => {
     expect(test.calls).toEqual(['interrupt', 'interrupt']);
   });
 
-  it('[S4] changes nothing on any GET', async () => {
+  it('S4 changes nothing on any GET', async () => {
     const test = appWith();
     for (const { method, path } of routesOf(test)) {
       if (method === 'GET') await test.get(path);
@@ -324,7 +324,7 @@ describe('the order of the middleware', () => {
     expect(test.calls).toEqual([]);
   });
 
-  it('[S3] keeps relay, token and settings from the pages that only * lets in', async () => {
+  it('S3 keeps relay, token and settings from the pages that only * lets in', async () => {
     const test = appWith({ originRule: { origins: ['*'], hasDefaults: true, allowsNull: false } });
     const read = await test.get('/sdapi/v1/options', { origin: EVIL });
     expect(read.status).toBe(200);
@@ -340,7 +340,7 @@ describe('the order of the middleware', () => {
     expect(test.calls).toEqual([]);
   });
 
-  it('[S9] refuses bodies beyond the limit, announced or not', async () => {
+  it('S9 refuses bodies beyond the limit, announced or not', async () => {
     const test = appWith();
     const announced = { ...JSON_TYPE, 'content-length': String(MAX_BODY_BYTES + 1) };
     expect((await test.post('/sdapi/v1/txt2img', announced, '{}')).status).toBe(413);
@@ -389,7 +389,7 @@ describe('the order of the middleware', () => {
     expect(text).not.toContain('Bearer');
   });
 
-  it('[S5] gives the engine token to its own page alone', async () => {
+  it('S5 gives the engine token to its own page alone', async () => {
     const test = appWith();
     const reply = await test.get('/easel/v1/engine-token');
     expect(reply.headers.get('cache-control')).toBe('no-store');
@@ -450,7 +450,7 @@ describe('the page', () => {
     expect([head.status, await head.text()]).toEqual([200, '']);
   });
 
-  it('[S11] serves nothing outside its folder', async () => {
+  it('S11 serves nothing outside its folder', async () => {
     const test = appWith();
     for (const path of [
       '/../secret',
@@ -494,7 +494,7 @@ describe('signing in', () => {
   const form = (fields: Record<string, string>) => new URLSearchParams(fields).toString();
   const type = { 'content-type': 'application/x-www-form-urlencoded' };
 
-  it('[S6] leads a person to the form and back with a strict cookie', async () => {
+  it('S6 leads a person to the form and back with a strict cookie', async () => {
     const test = appWith({ password: 'pw' });
     const page = await test.get('/', { accept: 'text/html' });
     expect([page.status, page.headers.get('location')]).toEqual([303, '/login?next=%2F']);
@@ -538,14 +538,14 @@ describe('signing in', () => {
     expect(foreign.status).toBe(403);
   });
 
-  it('[S17] takes the link of the tab that the bridge opens once', async () => {
+  it('S17 takes the link of the tab that the bridge opens once', async () => {
     const test = appWith({ password: 'pw' });
     const link = `/login?link=${test.access.issueLink()}`;
     expect((await test.get(link)).status).toBe(303);
     expect((await test.get(link)).status).toBe(200);
   });
 
-  it('[S7] limits guesses on the form as well', async () => {
+  it('S7 limits guesses on the form as well', async () => {
     const test = appWith({ password: 'pw' });
     const guess = () => test.post('/login', type, form({ user: 'ann', password: 'no' }));
     for (let index = 0; index < 14; index += 1) expect((await guess()).status).toBe(401);

@@ -208,7 +208,7 @@ describe('the status line', () => {
 });
 
 describe('--listen', () => {
-  it('[S1] listens beyond loopback only when asked, and knows its own names then', async () => {
+  it('S1 listens beyond loopback only when asked, and knows its own names then', async () => {
     const bridge = await startTestBridge(['--listen', '127.0.0.1', '--api-auth', 'ann:pw']);
     try {
       expect(bridge.addresses).toContain('127.0.0.1');

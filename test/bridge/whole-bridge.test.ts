@@ -38,7 +38,7 @@ describe('a bridge with one tab, over real sockets', () => {
 });
 
 describe('stopping', () => {
-  it('[R19] ends within its time though a tab and a slow client hang on', async () => {
+  it('R19 ends within its time though a tab and a slow client hang on', async () => {
     const bridge = await startTestBridge();
     const tab = await FakeTab.attach(bridge.url, { answers: false });
     const pending = bridge.post('/sdapi/v1/txt2img', { prompt: 'x', steps: 1 });

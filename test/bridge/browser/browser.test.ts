@@ -90,7 +90,7 @@ describe('the headless browser', () => {
     expect(flags.filter((flag) => flag.startsWith('--disable-features'))).toHaveLength(1);
   });
 
-  it('[S17] never shows a password or a key among its flags', () => {
+  it('S17 never shows a password or a key among its flags', () => {
     expect(headlessFlags({ profile: '/p' }).join(' ')).not.toMatch(/token|pass=|auth/i);
   });
 });

@@ -113,7 +113,7 @@ describe('a job', () => {
     expect(harness.outputs.saved).toEqual([]);
   });
 
-  it('[R18] reaches its client though the disk is full', async () => {
+  it('R18 reaches its client though the disk is full', async () => {
     harness = await openHarness(folder.path);
     harness.outputs.fail = true;
     const socket = harness.tab();
@@ -137,7 +137,7 @@ describe('a job', () => {
 });
 
 describe('a lost tab', () => {
-  it('[R2] gives its job to another tab at once, and the client notices nothing', async () => {
+  it('R2 gives its job to another tab at once, and the client notices nothing', async () => {
     harness = await openHarness(folder.path);
     const first = harness.tab('one');
     const result = harness.broker.submit(request());
@@ -152,7 +152,7 @@ describe('a lost tab', () => {
     expect(harness.outputs.saved).toHaveLength(1);
   });
 
-  it('[R2] gives the job of a frozen tab on within twelve seconds', async () => {
+  it('R2 gives the job of a frozen tab on within twelve seconds', async () => {
     harness = await openHarness(folder.path);
     const frozen = harness.tab('one');
     const result = harness.broker.submit(request());
@@ -169,7 +169,7 @@ describe('a lost tab', () => {
     await result;
   });
 
-  it('[R4] is tried three times in all; then the job fails with the cause', async () => {
+  it('R4 is tried three times in all; then the job fails with the cause', async () => {
     harness = await openHarness(folder.path);
     const outcome = settled(harness.broker.submit(request()));
     for (let attempt = 1; attempt <= 3; attempt += 1) {
@@ -186,7 +186,7 @@ describe('a lost tab', () => {
     expect(next.hasJob).toBe(false);
   });
 
-  it('[R4] ignores what an old attempt says while a new one runs, but takes its result if it comes first', async () => {
+  it('R4 ignores what an old attempt says while a new one runs, but takes its result if it comes first', async () => {
     harness = await openHarness(folder.path);
     const first = harness.tab('one');
     const result = harness.broker.submit(request({ seed: 9 }));
@@ -213,7 +213,7 @@ describe('a lost tab', () => {
     expect(await harness.broker.result(old.jobId)).toMatchObject({ images: [{ attempt: 1 }] });
   });
 
-  it('[R4] never counts a result twice', async () => {
+  it('R4 never counts a result twice', async () => {
     harness = await openHarness(folder.path);
     const socket = harness.tab();
     const result = harness.broker.submit(request());
@@ -226,7 +226,7 @@ describe('a lost tab', () => {
     expect(harness.outputs.saved).toHaveLength(1);
   });
 
-  it('[R6] goes on with its job when it comes back before anybody took it', async () => {
+  it('R6 goes on with its job when it comes back before anybody took it', async () => {
     harness = await openHarness(folder.path);
     const socket = harness.tab('one');
     const result = harness.broker.submit(request({ batchSize: 2 }));
@@ -242,7 +242,7 @@ describe('a lost tab', () => {
     expect(back.hasJob).toBe(false);
   });
 
-  it('[R9] tries a job again whose device was lost', async () => {
+  it('R9 tries a job again whose device was lost', async () => {
     harness = await openHarness(folder.path);
     const socket = harness.tab();
     const result = harness.broker.submit(request());
@@ -256,7 +256,7 @@ describe('a lost tab', () => {
 });
 
 describe('no tab', () => {
-  it('[R14] waits as long as said and then names what to open', async () => {
+  it('R14 waits as long as said and then names what to open', async () => {
     harness = await openHarness(folder.path, { engineWaitMs: 30_000 });
     const outcome = settled(harness.broker.submit(request()));
     await until(() => harness.broker.view().waiting === 1);
@@ -269,7 +269,7 @@ describe('no tab', () => {
     expect(harness.broker.view().waiting).toBe(0);
   });
 
-  it('[R14] is served by a tab that comes while it waits', async () => {
+  it('R14 is served by a tab that comes while it waits', async () => {
     harness = await openHarness(folder.path);
     const result = harness.broker.submit(request());
     await vi.advanceTimersByTimeAsync(20_000);
@@ -280,7 +280,7 @@ describe('no tab', () => {
     await result;
   });
 
-  it('[R14] counts the wait from the moment the last tab left', async () => {
+  it('R14 counts the wait from the moment the last tab left', async () => {
     harness = await openHarness(folder.path, { engineWaitMs: 5_000 });
     const socket = harness.tab('one', { status: fakeStatus({ state: 'busy' }) });
     const outcome = settled(harness.broker.submit(request()));
@@ -296,12 +296,12 @@ describe('no tab', () => {
     expect(outcome.error?.code).toBe('no-tab');
   });
 
-  it('[R14] answers at once where the wait is 0', async () => {
+  it('R14 answers at once where the wait is 0', async () => {
     harness = await openHarness(folder.path, { engineWaitMs: 0 });
     await expect(harness.broker.submit(request())).rejects.toMatchObject({ code: 'no-tab' });
   });
 
-  it('[R9] says at once that the GPU is blocked', async () => {
+  it('R9 says at once that the GPU is blocked', async () => {
     harness = await openHarness(folder.path);
     harness.tab('one', { status: fakeStatus({ state: 'blocked' }) });
     await expect(harness.broker.submit(request())).rejects.toMatchObject({
@@ -311,7 +311,7 @@ describe('no tab', () => {
 });
 
 describe('limits and cancelling', () => {
-  it('[R13] refuses what is beyond the limit, at once', async () => {
+  it('R13 refuses what is beyond the limit, at once', async () => {
     harness = await openHarness(folder.path, { limit: 3 });
     const outcomes = Array.from({ length: 3 }, () => settled(harness.broker.submit(request())));
     await until(() => harness.broker.view().waiting === 3);
@@ -324,7 +324,7 @@ describe('limits and cancelling', () => {
     await until(() => harness.broker.view().waiting === 2);
   });
 
-  it('[R12] drops the waiting job of a client that hung up', async () => {
+  it('R12 drops the waiting job of a client that hung up', async () => {
     harness = await openHarness(folder.path);
     const hangUp = new AbortController();
     const outcome = settled(harness.broker.submit(request(), { signal: hangUp.signal }));
@@ -353,7 +353,7 @@ describe('limits and cancelling', () => {
     expect(outcome.error).toBeUndefined();
   });
 
-  it('[R12] interrupts the running job of a client that hung up, unless orphans are to be finished', async () => {
+  it('R12 interrupts the running job of a client that hung up, unless orphans are to be finished', async () => {
     harness = await openHarness(folder.path);
     const socket = harness.tab();
     const hangUp = new AbortController();
@@ -379,7 +379,7 @@ describe('limits and cancelling', () => {
     expect(kept.value?.images).toHaveLength(1);
   });
 
-  it('[R11] interrupts what runs, answers with what exists, and is a no-op when idle', async () => {
+  it('R11 interrupts what runs, answers with what exists, and is a no-op when idle', async () => {
     harness = await openHarness(folder.path);
     harness.broker.interrupt();
     harness.broker.skip();
@@ -403,7 +403,7 @@ describe('limits and cancelling', () => {
     expect(waiting.isSettled).toBe(false);
   });
 
-  it('[R11] drops a waiting job only when it is named', async () => {
+  it('R11 drops a waiting job only when it is named', async () => {
     harness = await openHarness(folder.path);
     let jobId = '';
     const outcome = settled(
@@ -422,7 +422,7 @@ describe('limits and cancelling', () => {
     expect(outcome.error?.code).toBe('cancelled');
   });
 
-  it('[R11] does not hit the next job with the interrupt of a client that hung up before', async () => {
+  it('R11 does not hit the next job with the interrupt of a client that hung up before', async () => {
     harness = await openHarness(folder.path);
     const socket = harness.tab();
     const hangUp = new AbortController();
@@ -454,7 +454,7 @@ describe('limits and cancelling', () => {
 });
 
 describe('stopping and starting again', () => {
-  it('[R19] refuses new and waiting jobs at once and lets the running one finish', async () => {
+  it('R19 refuses new and waiting jobs at once and lets the running one finish', async () => {
     harness = await openHarness(folder.path);
     const socket = harness.tab();
     const running = settled(harness.broker.submit(request()));
@@ -473,7 +473,7 @@ describe('stopping and starting again', () => {
     expect(socket.sentOf('job')).toHaveLength(1);
   });
 
-  it('[R19] keeps a job that does not finish in time, and does it after the next start', async () => {
+  it('R19 keeps a job that does not finish in time, and does it after the next start', async () => {
     harness = await openHarness(folder.path);
     const socket = harness.tab();
     const outcome = settled(harness.broker.submit(request({ seed: 4 }, { key: 'mine' })));
@@ -494,7 +494,7 @@ describe('stopping and starting again', () => {
     expect((await harness.broker.result(jobId))?.images).toHaveLength(1);
   });
 
-  it('[R6] takes over jobs of a killed bridge, in order, and lets the tab go on with the one it has', async () => {
+  it('R6 takes over jobs of a killed bridge, in order, and lets the tab go on with the one it has', async () => {
     harness = await openHarness(folder.path);
     const socket = harness.tab('one');
     for (const prompt of ['a', 'b', 'c'])
@@ -519,7 +519,7 @@ describe('stopping and starting again', () => {
     expect(back.job).toMatchObject({ params: { prompt: 'b' }, attempt: 1 });
   });
 
-  it('[R6] redoes a job whose pictures were sent to the bridge that was killed', async () => {
+  it('R6 redoes a job whose pictures were sent to the bridge that was killed', async () => {
     harness = await openHarness(folder.path);
     const socket = harness.tab('one');
     settled(harness.broker.submit(request({ batchSize: 2 })));
@@ -540,7 +540,7 @@ describe('stopping and starting again', () => {
     expect((await harness.broker.result(job.jobId))?.images).toHaveLength(2);
   });
 
-  it('[R5] completes a job whose result is on disk without doing or saving it twice', async () => {
+  it('R5 completes a job whose result is on disk without doing or saving it twice', async () => {
     harness = await openHarness(folder.path);
     const socket = harness.tab();
     let never: () => void = () => {};
@@ -565,7 +565,7 @@ describe('stopping and starting again', () => {
     expect(next.hasJob).toBe(false);
   });
 
-  it('[R6] takes the result that a tab kept while the bridge was down, and tells of jobs long done', async () => {
+  it('R6 takes the result that a tab kept while the bridge was down, and tells of jobs long done', async () => {
     harness = await openHarness(folder.path);
     const socket = harness.tab('one');
     settled(harness.broker.submit(request({}, { key: 'k' })));

@@ -49,7 +49,7 @@ const journal = () => readFileSync(join(folder.path, 'journal.jsonl'), 'utf8');
 const noSave = async () => [null];
 
 describe('the embedded job store', () => {
-  it('[R1] has a job on disk before it is accepted', async () => {
+  it('R1 has a job on disk before it is accepted', async () => {
     const jobs = await open();
     const accepted = jobs.add(job('a'));
     await accepted;
@@ -73,7 +73,7 @@ describe('the embedded job store', () => {
     ]);
   });
 
-  it('[R4] ends a job once: of two outcomes the first counts', async () => {
+  it('R4 ends a job once: of two outcomes the first counts', async () => {
     const jobs = await open();
     await jobs.add(job('a'));
     await jobs.take();
@@ -87,7 +87,7 @@ describe('the embedded job store', () => {
     expect((await jobs.result('a'))?.images[0]?.seed).toBe(1);
   });
 
-  it('[R4] gives a job up after two redeliveries, with the cause', async () => {
+  it('R4 gives a job up after two redeliveries, with the cause', async () => {
     const jobs = await open();
     await jobs.add(job('a'));
     for (let attempt = 1; attempt <= 2; attempt += 1) {
@@ -100,7 +100,7 @@ describe('the embedded job store', () => {
     expect(await jobs.take()).toBeNull();
   });
 
-  it('[R13] takes no more than its limit, open jobs counted', async () => {
+  it('R13 takes no more than its limit, open jobs counted', async () => {
     const jobs = await open(2);
     await Promise.all([jobs.add(job('a')), jobs.add(job('b'))]);
     await expect(jobs.add(job('c'))).rejects.toMatchObject({ code: 'busy' });
@@ -109,7 +109,7 @@ describe('the embedded job store', () => {
     await jobs.add(job('d'));
   });
 
-  it('[R6] brings back what was open, in order, and what had ended', async () => {
+  it('R6 brings back what was open, in order, and what had ended', async () => {
     let jobs = await open();
     for (const id of ['a', 'b', 'c', 'd']) await jobs.add(job(id));
     await jobs.take();
@@ -135,7 +135,7 @@ describe('the embedded job store', () => {
     expect(await jobs.take()).toMatchObject({ jobId: 'd', attempt: 1 });
   });
 
-  it('[R6] reads a journal that was cut short at any byte, and loses no whole line', async () => {
+  it('R6 reads a journal that was cut short at any byte, and loses no whole line', async () => {
     let jobs = await open();
     for (const id of ['a', 'b', 'c']) await jobs.add(job(id));
     await jobs.close();
@@ -171,7 +171,7 @@ describe('the embedded job store', () => {
     expect(jobs.open().map(({ jobId }) => jobId)).toEqual(['a', 'b']);
   });
 
-  it('[R5] leaves a result whole or not at all', async () => {
+  it('R5 leaves a result whole or not at all', async () => {
     const jobs = await open();
     await jobs.add(job('a'));
     await jobs.take();

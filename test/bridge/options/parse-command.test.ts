@@ -249,7 +249,7 @@ describe('the command line', () => {
     expect(refusal(...line.split(' '))).toContain(part);
   });
 
-  it('[S1] refuses --listen without a password, naming both flags', () => {
+  it('S1 refuses --listen without a password, naming both flags', () => {
     const message = refusal('--listen');
     expect(message).toContain('--listen');
     expect(message).toContain('--api-auth');

@@ -36,7 +36,7 @@ describe('names of pictures', () => {
     expect(firstWords(prompt)).toBe(expected);
   });
 
-  it('[S11] never hold a separator, whatever the prompt', () => {
+  it('S11 never hold a separator, whatever the prompt', () => {
     const bad = String.fromCharCode(...Array.from({ length: 128 }, (_, code) => code));
     for (let start = 0; start < 128; start += 1) {
       const stem = pictureStem(AT, bad.slice(start) + bad.slice(0, start), 7);
@@ -62,7 +62,7 @@ describe('the output store', () => {
     new FileOutputStore({ root: join(folder.path, 'out'), savesMetadata, now: () => AT });
   const day = () => join(folder.path, 'out', '20260309');
 
-  it('[R5] writes the very bytes under a name of its own, numbered where it is taken', async () => {
+  it('R5 writes the very bytes under a name of its own, numbered where it is taken', async () => {
     const store = open();
     expect(store.folder).toBe(day());
     const paths = [await store.save(image(), params, fakeSummary())];
@@ -79,7 +79,7 @@ describe('the output store', () => {
     for (const path of paths) expect(readFileSync(path).toString('base64')).toBe(image().data);
   });
 
-  it('[R5] does not write a picture twice when a save is redone, but writes one that only looks alike', async () => {
+  it('R5 does not write a picture twice when a save is redone, but writes one that only looks alike', async () => {
     const store = open();
     const first = await store.save(image(), params, fakeSummary());
     expect(await store.save(image(), params, fakeSummary(), { isRedo: true })).toBe(first);
@@ -118,7 +118,7 @@ describe('the output store', () => {
     expect(csv.match(/VARIANT/g)).toHaveLength(1);
   });
 
-  it('[R18] leaves nothing half-written when it fails', async () => {
+  it('R18 leaves nothing half-written when it fails', async () => {
     writeFileSync(join(folder.path, 'out'), 'a file where the folder should be');
     await expect(open().save(image(), params, fakeSummary())).rejects.toThrow();
     expect(existsSync(day())).toBe(false);
@@ -126,7 +126,7 @@ describe('the output store', () => {
 });
 
 describe('a picture whose result is not durable yet', () => {
-  it('[R5] has no name', async () => {
+  it('R5 has no name', async () => {
     const folder = temporaryFolder();
     try {
       const store = new FileOutputStore({ root: folder.path, savesMetadata: false, now: () => AT });
@@ -171,7 +171,7 @@ describe('names by pattern', () => {
     ['con', 'aux/x', '_aux/x/_con'],
     ['[none]', null, '170405'],
     ['a\u0000b\nc', null, 'a_b_c'],
-  ])('[S11] keeps %j below the output folder', async (file, asked, expected) => {
+  ])('S11 keeps %j below the output folder', async (file, asked, expected) => {
     const store = new FileOutputStore({ root: folder.path, savesMetadata: false, now: () => AT });
     const evil = image('../../../../tmp/x', 1);
     const saving = { file, folder: asked, hasText: false };

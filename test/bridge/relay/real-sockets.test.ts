@@ -65,7 +65,7 @@ function raw(text: string): Promise<string> {
 const statusLine = async (text: string) => Number((await raw(text)).split(' ')[1]);
 
 describe('the upgrade', () => {
-  it('[S5] takes the token of this start and nothing else', async () => {
+  it('S5 takes the token of this start and nothing else', async () => {
     expect(token.length).toBeGreaterThanOrEqual(22);
     expect(await upgrade(`/easel/v1/relay?token=${token}`)).toBe('open');
     expect(await upgrade('/easel/v1/relay')).toBe(401);
@@ -76,7 +76,7 @@ describe('the upgrade', () => {
     expect(bridge.relay.list()).toEqual([]);
   });
 
-  it('[S5] refuses foreign pages and foreign hosts before the upgrade, token or not', async () => {
+  it('S5 refuses foreign pages and foreign hosts before the upgrade, token or not', async () => {
     const path = `/easel/v1/relay?token=${token}`;
     for (const origin of [
       'https://evil.test',
@@ -94,7 +94,7 @@ describe('the upgrade', () => {
     );
   });
 
-  it('[S5] is new at each start', async () => {
+  it('S5 is new at each start', async () => {
     const other = await startTestBridge();
     const theirs = (
       (await (await fetch(`${other.url}/easel/v1/engine-token`)).json()) as EngineStart
@@ -103,7 +103,7 @@ describe('the upgrade', () => {
     expect(theirs).not.toBe(token);
   });
 
-  it('[S14] leaves no other upgrade hanging', async () => {
+  it('S14 leaves no other upgrade hanging', async () => {
     const host = `Host: localhost:${bridge.port}`;
     expect(
       await statusLine(`GET / HTTP/1.1\r\n${host}\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n`),
@@ -113,7 +113,7 @@ describe('the upgrade', () => {
     );
   });
 
-  it('[S2] refuses malformed and doubled hosts on the wire', async () => {
+  it('S2 refuses malformed and doubled hosts on the wire', async () => {
     const get = (lines: string) =>
       statusLine(`GET /health HTTP/1.1\r\n${lines}Connection: close\r\n\r\n`);
     const own = `Host: localhost:${bridge.port}\r\n`;
@@ -131,12 +131,12 @@ describe('the upgrade', () => {
     expect(await statusLine('GET /health HTTP/1.0\r\n\r\n')).toBe(400);
   });
 
-  it('[S9] refuses headers beyond 16 KiB', async () => {
+  it('S9 refuses headers beyond 16 KiB', async () => {
     const big = `X-Big: ${'x'.repeat(17 * 1024)}\r\n`;
     expect(await statusLine(`GET /health HTTP/1.1\r\nHost: localhost\r\n${big}\r\n`)).toBe(431);
   });
 
-  it('[S1] listens on loopback of both families and nowhere else', () => {
+  it('S1 listens on loopback of both families and nowhere else', () => {
     expect(bridge.addresses.filter((address) => !['127.0.0.1', '::1'].includes(address))).toEqual(
       [],
     );
@@ -180,14 +180,14 @@ describe('tabs over real sockets', () => {
     expect(code).toBe(CLOSE_CODES.versionMismatch);
   });
 
-  it('[S14] closes on a malformed and on a binary frame, and serves others on', async () => {
+  it('S14 closes on a malformed and on a binary frame, and serves others on', async () => {
     const tab = await attach();
     tab.sendRaw('{"type":"heartbeat"}');
     expect(await tab.closed).toBe(CLOSE_CODES.badFrame);
     expect((await fetch(`${bridge.url}/health`)).status).toBe(503);
   });
 
-  it('[R2] hands the job of a killed tab on within a second', async () => {
+  it('R2 hands the job of a killed tab on within a second', async () => {
     const dying = await attach({ answers: false });
     const reply = bridge.post('/sdapi/v1/txt2img', { prompt: 'x', steps: 2, seed: 3 });
     await dying.until(() => dying.jobs.length === 1);
@@ -200,7 +200,7 @@ describe('tabs over real sockets', () => {
     expect((await reply).status).toBe(200);
   });
 
-  it('[R11] interrupts within a step, and answers 200 with what exists', async () => {
+  it('R11 interrupts within a step, and answers 200 with what exists', async () => {
     const tab = await attach({ stepMs: 50 });
     const reply = bridge.post('/sdapi/v1/txt2img', { prompt: 'x', steps: 500, batch_size: 4 });
     await tab.until(() => tab.jobs.length === 1);
@@ -212,7 +212,7 @@ describe('tabs over real sockets', () => {
     expect((await response.json()).images).toHaveLength(1);
   });
 
-  it('[R12] frees the place of a client that hangs up', async () => {
+  it('R12 frees the place of a client that hangs up', async () => {
     const tab = await attach({ stepMs: 30 });
     const hangUp = new AbortController();
     const gone = fetch(`${bridge.url}/sdapi/v1/txt2img`, {
@@ -229,7 +229,7 @@ describe('tabs over real sockets', () => {
     expect(bridge.services.jobs.view().running).toBe(0);
   });
 
-  it('[R10] shares the queue between two tabs, each job once', async () => {
+  it('R10 shares the queue between two tabs, each job once', async () => {
     const both = [await attach({ stepMs: 5 }), await attach({ stepMs: 5 })];
     const seeds = Array.from({ length: 8 }, (_, index) => index + 1);
     const replies = await Promise.all(

@@ -86,7 +86,7 @@ describe('the relay', () => {
       (s: FakeSocket) => s.hello({ protocolVersion: PROTOCOL_VERSION + 1 }),
       CLOSE_CODES.versionMismatch,
     ],
-  ])('[S5] closes on %s, and never counts that as an engine', (_name, act, code) => {
+  ])('S5 closes on %s, and never counts that as an engine', (_name, act, code) => {
     const socket = new FakeSocket(relay);
     act(socket);
     vi.advanceTimersByTime(HELLO_TIMEOUT_MS);
@@ -97,7 +97,7 @@ describe('the relay', () => {
     expect(relay.list()).toEqual([]);
   });
 
-  it('[S5] has room for sixteen sockets that have not said hello', () => {
+  it('S5 has room for sixteen sockets that have not said hello', () => {
     const strangers = Array.from({ length: 16 }, () => new FakeSocket(relay));
     expect(relay.hasRoom).toBe(false);
     strangers[0]!.hello();
@@ -111,7 +111,7 @@ describe('the relay', () => {
     expect(relay.hasRoom).toBe(true);
   });
 
-  it('[S14] cuts a tab off that sends a malformed frame, and gives its job back', () => {
+  it('S14 cuts a tab off that sends a malformed frame, and gives its job back', () => {
     const socket = new FakeSocket(relay).hello();
     relay.adopt(tabOf(), LEASE);
     socket.connection.receive('{"type":"job-progress","jobId":"../..","attempt":1}');
@@ -120,7 +120,7 @@ describe('the relay', () => {
     expect(relay.list()).toEqual([]);
   });
 
-  it('[R2] gives the job back the moment the socket is gone, whatever the code', () => {
+  it('R2 gives the job back the moment the socket is gone, whatever the code', () => {
     for (const code of [1000, 1001, 1006]) {
       const socket = new FakeSocket(relay).hello();
       relay.adopt(tabOf(), { jobId: `job-${code}`, attempt: 1 });
@@ -130,7 +130,7 @@ describe('the relay', () => {
     expect(relay.list()).toEqual([]);
   });
 
-  it('[R2] gives the job of a silent tab back within twelve seconds, and not before the lease ends', () => {
+  it('R2 gives the job of a silent tab back within twelve seconds, and not before the lease ends', () => {
     const { stop } = beating({}, LEASE);
     relay.adopt(tabOf(), LEASE);
     vi.advanceTimersByTime(60_000);
@@ -147,7 +147,7 @@ describe('the relay', () => {
   it.each([
     ['a job on wasm, whose passes block the worker', 'idle', 'wasm', 590_000, 602_000],
     ['loading on a GPU', 'loading', 'webgpu', 59_000, 61_500],
-  ] as const)('[R2] is patient with %s', (_name, state, provider, patience, end) => {
+  ] as const)('R2 is patient with %s', (_name, state, provider, patience, end) => {
     const device = { ...FAKE_DEVICE, provider };
     new FakeSocket(relay).hello({ status: fakeStatus({ state, device }) });
     relay.adopt(tabOf(), LEASE);
@@ -157,7 +157,7 @@ describe('the relay', () => {
     expect(lost).toHaveLength(1);
   });
 
-  it('[R2] counts any frame as life, and gives no job to a silent tab until it speaks again', () => {
+  it('R2 counts any frame as life, and gives no job to a silent tab until it speaks again', () => {
     const socket = new FakeSocket(relay).hello();
     relay.adopt(tabOf(), LEASE);
     for (let step = 1; step <= 20; step += 1) {
@@ -176,7 +176,7 @@ describe('the relay', () => {
     expect(ready).toBe(before + 1);
   });
 
-  it('[R8] blames nobody when the machine itself slept', () => {
+  it('R8 blames nobody when the machine itself slept', () => {
     let now = 1_000;
     relay.close();
     relay = new TabRelay({ log: logLines().log, now: () => now });
@@ -225,7 +225,7 @@ describe('the relay', () => {
     expect(events).toEqual(['job-image job-1 1', 'job-finished job-1 7', 'job-finished job-1 1']);
   });
 
-  it('[R10] gives jobs to idle tabs first, then to loading ones, never to busy, waiting or blocked ones', () => {
+  it('R10 gives jobs to idle tabs first, then to loading ones, never to busy, waiting or blocked ones', () => {
     const states = ['busy', 'compiling', 'waiting', 'idle', 'blocked', 'loading'] as const;
     for (const state of states) {
       new FakeSocket(relay).hello({ engineName: state, status: fakeStatus({ state }) });
@@ -234,14 +234,14 @@ describe('the relay', () => {
     expect(relay.isBlocked).toBe(false);
   });
 
-  it('[R9] knows when every tab is blocked', () => {
+  it('R9 knows when every tab is blocked', () => {
     const socket = new FakeSocket(relay).hello({ status: fakeStatus({ state: 'blocked' }) });
     expect([relay.isBlocked, relay.hasUsable]).toEqual([true, false]);
     socket.say({ type: 'status', status: fakeStatus() });
     expect([relay.isBlocked, relay.hasUsable]).toEqual([false, true]);
   });
 
-  it('[R6] knows a tab again by its name, and lets the new connection replace the old one', () => {
+  it('R6 knows a tab again by its name, and lets the new connection replace the old one', () => {
     const old = new FakeSocket(relay).hello({ engineName: 'same' });
     relay.adopt(tabOf(), LEASE);
     const socket = new FakeSocket(relay).hello({ engineName: 'same', job: LEASE });
@@ -297,7 +297,7 @@ describe('the relay', () => {
     await expect(relay.control(command)).rejects.toMatchObject({ code: 'no-tab' });
   });
 
-  it('[R15] drops a tab that does not read what it is sent', () => {
+  it('R15 drops a tab that does not read what it is sent', () => {
     const socket = new FakeSocket(relay).hello();
     relay.adopt(tabOf(), LEASE);
     socket.bufferedBytes = MAX_BUFFERED_BYTES + 1;
@@ -306,7 +306,7 @@ describe('the relay', () => {
     expect(lost).toHaveLength(1);
   });
 
-  it('[R19] closes with a code that tells tabs to come back', () => {
+  it('R19 closes with a code that tells tabs to come back', () => {
     const socket = new FakeSocket(relay).hello();
     relay.close();
     expect(socket.closedWith?.code).toBe(CLOSE_CODES.stopping);

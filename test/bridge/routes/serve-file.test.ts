@@ -92,7 +92,7 @@ describe('model files over HTTP', () => {
     expect((await at(TEN)).headers.get('etag')).not.toBe(etag);
   });
 
-  it('[S11] lead nowhere else', async () => {
+  it('S11 lead nowhere else', async () => {
     for (const path of [
       'easel/v1/models/checkpoint/ten/..%2f..%2f..%2faccess.json',
       'easel/v1/models/checkpoint/ten/%2e%2e%2faccess.json',
@@ -109,7 +109,7 @@ describe('model files over HTTP', () => {
     }
   });
 
-  it('[S3] are not for other sites', async () => {
+  it('S3 are not for other sites', async () => {
     expect((await at(TEN, { origin: 'https://evil.test' })).status).toBe(403);
     expect((await at(TEN)).headers.get('cross-origin-resource-policy')).toBe('same-origin');
   });

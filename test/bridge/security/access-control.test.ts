@@ -45,17 +45,17 @@ describe('passwords', () => {
     ['Basic ???', 'malformed'],
     ['Digest username="ann"', 'malformed'],
     ['=====', 'malformed'],
-  ])('[S6] %j is %s', (header, verdict) => {
+  ])('S6 %j is %s', (header, verdict) => {
     expect(control().judgeHeader(header)).toBe(verdict);
   });
 
-  it('[S6] is off without credentials', () => {
+  it('S6 is off without credentials', () => {
     const off = new AccessControl({ credentials: [], secrets: SECRETS });
     expect(off.isOn).toBe(false);
     expect(off.isCapability(SECRETS.capability)).toBe(false);
   });
 
-  it('[S7] compares in a time that does not tell where two texts differ', () => {
+  it('S7 compares in a time that does not tell where two texts differ', () => {
     const comparer = new SecretComparer();
     const secret = 'correct horse battery staple'.repeat(4);
     const first = `X${secret.slice(1)}`;
@@ -81,7 +81,7 @@ describe('passwords', () => {
 });
 
 describe('sessions, links and the capability path', () => {
-  it('[S6] accepts the cookie it issued until it expires or a password changes', () => {
+  it('S6 accepts the cookie it issued until it expires or a password changes', () => {
     let now = 1_000_000_000_000;
     const access = control(() => now);
     const { value } = access.issueSession();
@@ -101,7 +101,7 @@ describe('sessions, links and the capability path', () => {
     expect(access.isSession(value)).toBe(false);
   });
 
-  it('[S17] lets a link in once, and not after ten minutes', () => {
+  it('S17 lets a link in once, and not after ten minutes', () => {
     let now = 0;
     const access = control(() => now);
     const link = access.issueLink();
@@ -119,7 +119,7 @@ describe('sessions, links and the capability path', () => {
   });
   afterEach(() => folder.remove());
 
-  it('[S17] keeps its secrets in a file of this user alone, across restarts', async () => {
+  it('S17 keeps its secrets in a file of this user alone, across restarts', async () => {
     const secrets = await openAccessSecrets(folder.path);
     expect(secrets.capability).toMatch(/^[\w-]{32}$/);
     expect(secrets.capability).not.toBe(secrets.sessionKey);
@@ -132,7 +132,7 @@ describe('sessions, links and the capability path', () => {
 });
 
 describe('the guessing limit', () => {
-  it('[S7] allows two failures a minute and twelve an hour on top, by address', () => {
+  it('S7 allows two failures a minute and twelve an hour on top, by address', () => {
     let now = 0;
     const limit = new GuessLimit({ now: () => now });
     let failures = 0;
@@ -158,7 +158,7 @@ describe('the guessing limit', () => {
     expect(inAnHour).toBeLessThanOrEqual(2 * 60 + 12);
   });
 
-  it('[S7] forgets the oldest addresses rather than growing without end', () => {
+  it('S7 forgets the oldest addresses rather than growing without end', () => {
     const limit = new GuessLimit({ now: () => 0 });
     for (let index = 0; index < 14; index += 1) limit.failed('first');
     expect(limit.waitSeconds('first')).toBeGreaterThan(0);

@@ -21,7 +21,7 @@ describe('the Host rule', () => {
     '[::1]',
     '[::1]:7860',
     '[0:0:0:0:0:0:0:1]:7860',
-  ])('[S2] lets %s in', (host) => {
+  ])('S2 lets %s in', (host) => {
     expect(judge(host)).toBe('allowed');
   });
 
@@ -51,7 +51,7 @@ describe('the Host rule', () => {
     'internal',
     'xn--localhst-c4a',
     'kubernetes.docker.internal',
-  ])('[S2] refuses %s, naming the flag', (host) => {
+  ])('S2 refuses %s, naming the flag', (host) => {
     const verdict = checkHost({ hosts: [host], target: '/' }, LOCAL);
     expect(verdict.type).toBe('foreign');
     expect(verdict.type === 'foreign' && verdict.message).toContain('--allow-host');
@@ -102,11 +102,11 @@ describe('the Host rule', () => {
     'localhost..',
     '[]',
     '[gg::1]',
-  ])('[S2] calls %j malformed', (host) => {
+  ])('S2 calls %j malformed', (host) => {
     expect(judge(host)).toBe('malformed');
   });
 
-  it('[S2] refuses two Host headers and none at all', () => {
+  it('S2 refuses two Host headers and none at all', () => {
     const two = { hosts: ['localhost', 'evil.test'], target: '/' };
     expect(checkHost(two, LOCAL).type).toBe('malformed');
     expect(checkHost({ hosts: ['localhost', 'localhost'], target: '/' }, LOCAL).type).toBe(
@@ -115,7 +115,7 @@ describe('the Host rule', () => {
     expect(checkHost({ hosts: [], target: '/' }, LOCAL).type).toBe('malformed');
   });
 
-  it('[S2] refuses a request line that names another host than the header', () => {
+  it('S2 refuses a request line that names another host than the header', () => {
     expect(judge('localhost:7860', LOCAL, 'http://localhost:7860/health')).toBe('allowed');
     expect(judge('localhost:7860', LOCAL, 'http://LOCALHOST:7860/health')).toBe('allowed');
     for (const target of [
@@ -132,7 +132,7 @@ describe('the Host rule', () => {
     }
   });
 
-  it('[S2] takes names by flag, whole or by ending', () => {
+  it('S2 takes names by flag, whole or by ending', () => {
     const rule = { isPublic: false, names: ['gpu.example', '.lan', '192.168.7.7'] };
     for (const host of [
       'gpu.example',
@@ -149,7 +149,7 @@ describe('the Host rule', () => {
     }
   });
 
-  it('[S2] knows the own addresses and names only when it listens beyond loopback', () => {
+  it('S2 knows the own addresses and names only when it listens beyond loopback', () => {
     const own = Object.values(networkInterfaces())
       .flat()
       .filter((entry) => entry?.family === 'IPv4');

@@ -17,7 +17,7 @@ describe('the Origin rule', () => {
     ['http://gpu.example', 'gpu.example'],
     ['https://gpu.example', 'gpu.example'],
     ['https://gpu.example', 'gpu.example:443'],
-  ])('[S3] knows %s as the own page of %s', (origin, host) => {
+  ])('S3 knows %s as the own page of %s', (origin, host) => {
     expect(judge(origin, {}, host)).toBe('own');
   });
 
@@ -29,7 +29,7 @@ describe('the Origin rule', () => {
     'https://localhost:8443',
     'http://[::1]:1',
     'http://app.localhost:3000',
-  ])('[S3] trusts %s by default', (origin) => {
+  ])('S3 trusts %s by default', (origin) => {
     expect(judge(origin)).toBe('listed');
     expect(judge(origin, { hasDefaults: false })).toBe('refused');
   });
@@ -64,11 +64,11 @@ describe('the Origin rule', () => {
     'http://localhost:7860/path',
     'http://192.168.1.5:7860',
     'ftp://localhost:7860',
-  ])('[S3] refuses %j', (origin) => {
+  ])('S3 refuses %j', (origin) => {
     expect(judge(origin)).toBe('refused');
   });
 
-  it('[S3] takes origins by flag, with and without a scheme', () => {
+  it('S3 takes origins by flag, with and without a scheme', () => {
     const origins = ['https://a.example', 'b.example:3000', 'c.example', 'http://d.example/'];
     for (const origin of [
       'https://a.example',
@@ -90,7 +90,7 @@ describe('the Origin rule', () => {
       expect(judge(origin, { origins }), origin).toBe('refused');
   });
 
-  it('[S3] opens to all by * only as "wildcard", and never to null by it', () => {
+  it('S3 opens to all by * only as "wildcard", and never to null by it', () => {
     expect(judge('https://evil.test', { origins: ['*'] })).toBe('wildcard');
     expect(judge('https://lite.koboldai.net', { origins: ['*'] })).toBe('listed');
     expect(judge('null', { origins: ['*'] })).toBe('refused');

@@ -53,14 +53,14 @@ function protocolOf(options: ConnectionOptions): Promise<string> {
 }
 
 describe('TLS', () => {
-  it('[S16] serves everything over https under the name of its certificate', async () => {
+  it('S16 serves everything over https under the name of its certificate', async () => {
     expect(bridge.url).toMatch(/^https:/);
     const { status, body } = await get('/health');
     expect([status, JSON.parse(body).status]).toEqual([503, 'no-engine']);
     expect((await get('/')).status).toBe(200);
   });
 
-  it('[S16] speaks TLS 1.2 and newer only', async () => {
+  it('S16 speaks TLS 1.2 and newer only', async () => {
     expect(await protocolOf({})).toBe('TLSv1.3');
     expect(await protocolOf({ maxVersion: 'TLSv1.2' })).toBe('TLSv1.2');
     const old = {
@@ -71,7 +71,7 @@ describe('TLS', () => {
     expect(await protocolOf(old)).toBe('refused');
   });
 
-  it('[S16] tells a plain-http client what is wrong', async () => {
+  it('S16 tells a plain-http client what is wrong', async () => {
     const response = await fetch(`http://127.0.0.1:${bridge.port}/health`);
     expect(response.status).toBe(400);
     expect(await response.text()).toContain('https://');
