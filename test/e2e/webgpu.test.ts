@@ -56,6 +56,12 @@ describe('WebGPU', () => {
         '/easel/v1/jobs/last',
       );
       expect(summary.timings.readBacks).toBe(device === 'webgpu' ? 1 : 0);
+      if (device === 'wasm') return files;
+      // The checkpoint takes its graphics device with it; the next job opens another.
+      await bridge.post('/sdapi/v1/unload-checkpoint', {});
+      const again = await bridge.post('/sdapi/v1/txt2img', { ...REQUEST, sampler_name: 'Euler' });
+      const { images } = JSON.parse(await again.text());
+      expect(Buffer.from(images[0], 'base64').equals(files[0] ?? Buffer.alloc(0))).toBe(true);
       return files;
     } finally {
       await browser.close();
