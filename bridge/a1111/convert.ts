@@ -268,7 +268,13 @@ function finish(
   const all = [...new Set([...notes, ...inertFieldNotes(request, route)])]
     .slice(0, MAX_NOTES)
     .map((note) => note.slice(0, MAX_NOTE_LENGTH));
-  return generationParams.parse({ ...params, mode: route, notes: all });
+  const parsed = generationParams.safeParse({ ...params, mode: route, notes: all });
+  if (parsed.success) return parsed.data;
+  // Fields are within their limits by now, but what options and styles add may not be.
+  const details = parsed.error.issues.map(({ path, message }) => ({
+    ...{ loc: ['body', ...path.map(String)], msg: message, type: 'value_error' },
+  }));
+  throw new ApiError(422, details);
 }
 
 /** Turns a parsed txt2img request into a job's parameters. Throws `ApiError` for what is refused. */
@@ -367,7 +373,7 @@ export function fromImg2img(sent: Img2imgRequest, context: ConversionContext): G
       request.initial_noise_multiplier ??
       optionNumber(context.options, 'initial_noise_multiplier', 1),
     inpaintingMaskWeight: optionNumber(context.options, 'inpainting_mask_weight', 1),
-    backgroundColor: String(context.options.img2img_background_color ?? '#ffffff'),
+    backgroundColor: String(context.options.img2img_background_color ?? '#ffffff').slice(0, 32),
     ...outpaintInput(request),
   };
   return finish(input, 'img2img', request, [...context.notes, ...notes, ...units.notes]);

@@ -7,6 +7,7 @@ import {
   img2imgRequest,
   txt2imgRequest,
 } from '../../../bridge/a1111/schemas.ts';
+import { SCRIPTS } from '../../../bridge/a1111/scripts/script-list.ts';
 import { makePng, pngChunk } from './fake-services.ts';
 import { createServer } from './helpers.ts';
 
@@ -103,6 +104,22 @@ async function expectSound(path: string, body: string) {
   if (response.status === 200 && /2img$/.test(path)) JSON.parse(JSON.parse(text).info);
 }
 
+/** Axis values, well formed and nearly so. */
+const AXIS_TEXTS = [
+  '1-3',
+  '1-9 (+4)',
+  '5-1 (-2)',
+  '0-1 [3]',
+  '1-2 (+0)',
+  '1,,2',
+  '"a',
+  'cat, dog',
+  '64x64,128x',
+  '1e3',
+  '-',
+];
+const RAMP = makePng(64, 64).toString('base64');
+
 describe('fuzz', () => {
   it.each(Object.entries(BODIES))('%s: no 5xx, always JSON', async (path, bodies) => {
     await fc.assert(
@@ -123,6 +140,32 @@ describe('fuzz', () => {
       { numRuns: 500 },
     );
   });
+
+  it.each(SCRIPTS.map(({ name, routes }) => [name, routes] as const))(
+    'the script %s with arguments of any kind',
+    async (script_name, routes) => {
+      const argument = fc.oneof(
+        value,
+        fc.integer({ min: -1, max: 50 }),
+        fc.constantFrom(...AXIS_TEXTS),
+        fc.array(fc.constantFrom('Euler a', 'Karras', 'easel-tiny', 'left', 'up'), {
+          maxLength: 3,
+        }),
+      );
+      const request = fc.record({
+        script_args: fc.array(argument, { maxLength: 20 }),
+        prompt: fc.oneof(word, fc.constantFrom('a|b|c', '|', 'cat')),
+        init_images: fc.constant([RAMP]),
+      });
+      const routed = fc.tuple(fc.constantFrom(...routes), request);
+      await fc.assert(
+        fc.asyncProperty(routed, ([route, body]) =>
+          expectSound(`/sdapi/v1/${route}`, JSON.stringify({ ...body, script_name })),
+        ),
+        { numRuns: 300 },
+      );
+    },
+  );
 
   it('bodies that are no JSON, on every route', async () => {
     await fc.assert(fc.asyncProperty(fc.constantFrom(...POSTS), rawBody, expectSound), {

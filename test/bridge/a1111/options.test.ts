@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { OPTIONS } from '../../../bridge/a1111/option-table.ts';
 import { GenerationError } from '../../../protocol/errors.ts';
-import { EMBEDDED, listing } from './fake-services.ts';
+import { EMBEDDED, listing, makePng } from './fake-services.ts';
 import { createServer } from './helpers.ts';
 
 const models = [EMBEDDED, listing('one'), listing('two')];
@@ -180,5 +180,20 @@ describe('options about infotexts and files', () => {
     });
     await server.generate({ override_settings: { save_to_dirs: false, save_txt: false } });
     expect(server.requests.at(-1)?.saving).toMatchObject({ folder: null, hasText: false });
+  });
+});
+
+describe('options that no job could be made with', () => {
+  it('are cut to what a job holds, or refused with the field: never a fault of the server', async () => {
+    const server = createServer();
+    const init_images = [makePng(64, 64).toString('base64')];
+    await server.post('/sdapi/v1/options', { img2img_background_color: 'x'.repeat(500) });
+    const { params } = await server.generate({ init_images }, 'img2img');
+    expect(params.backgroundColor).toBe('x'.repeat(32));
+    await server.post('/sdapi/v1/options', { sd_lora: 'y'.repeat(4000) });
+    const prompt = 'a'.repeat(99_000);
+    const response = await server.post('/sdapi/v1/txt2img', { prompt });
+    expect(response.status).toBe(422);
+    expect(await response.json()).toMatchObject({ detail: [{ loc: ['body', 'prompt'] }] });
   });
 });
