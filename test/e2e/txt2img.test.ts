@@ -74,6 +74,17 @@ describe('HTTP request to pixels on wasm, through the real bridge, tab and embed
     expect(options.samples_format).toBe('png');
   });
 
+  it('lists the LoRA for four steps, and draws with it', async () => {
+    const loras = await bridge.get<{ name: string }[]>('/sdapi/v1/loras');
+    expect(loras.map(({ name }) => name)).toEqual(['easel-tiny-lcm']);
+    const { files, info } = await generate('txt2img', {
+      prompt: 'a blue car <lora:easel-tiny-lcm:1>',
+      ...{ sampler_name: 'LCM', steps: 4, cfg_scale: 1, seed: 1, width: 512, height: 512 },
+    });
+    expect(contrast(decodePng(files[0]!))).toBeGreaterThan(10);
+    expect(info.infotexts[0]).toMatch(/Steps: 4, Sampler: LCM.*Lora hashes: "easel-tiny-lcm: /);
+  });
+
   it('makes a picture, saves it, and makes the very same bytes again for the same seed', async () => {
     const request = { prompt: PROMPT, steps: 6, seed: 1, width: 512, height: 512, cfg_scale: 5 };
     const first = await generate('txt2img', request);

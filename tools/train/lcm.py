@@ -1,8 +1,9 @@
-"""Distils a LoRA that lets the UNet draw in four steps without guidance: latent consistency distillation.
+"""Distils a LoRA that lets the UNet draw in four steps without guidance, for the LCM sampler.
 
-Source of the method: Luo et al., "Latent Consistency Models" (arXiv:2310.04378) and "LCM-LoRA" (arXiv:2311.05556). At one of
-50 timesteps the student guesses the clean latents; the frozen model, guided, takes one DDIM step to the timestep before, and
-the student's own guess from there is what its first guess has to agree with. All guesses are made from v.
+A consistency function (Luo et al., "Latent Consistency Models", arXiv:2310.04378; as a LoRA, arXiv:2311.05556) takes latents at
+any time to the end of the frozen, guided model's path from there. The paper learns it from its own guess one step further
+along the path. The model is small enough to walk the whole path instead, in a few DDIM steps, and the student learns its
+end: guesses that learn from guesses left noise in the pictures, ends do not.
 """
 import argparse
 import copy
@@ -16,7 +17,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from lora import add_lora, save_lora
 from unet import CONTEXT, KINDS, Batches, alphas_cumulative
 
-STRIDE = 20  # between the timesteps, 19 to 999
+STRIDE = 20  # between the 50 timesteps that the sampler knows, 19 to 999
+GUIDED_FROM = 300  # below this time the picture is settled, and guidance only makes its areas uneven
 
 
 def clean_of(v, x, a):
@@ -32,8 +34,9 @@ def main():
     parser.add_argument("--minutes", type=float, required=True, help="whole time of the run, earlier starts included")
     parser.add_argument("--rank", type=int, default=22)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--scale", type=float, default=5.0, help="the guidance that is distilled, within a tenth of it")
+    parser.add_argument("--rate", type=float, default=4e-4)
+    parser.add_argument("--scale", type=float, default=4.0, help="the guidance that is distilled")
+    parser.add_argument("--walk", type=int, default=4, help="DDIM steps from a time to the end of the path")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
@@ -77,31 +80,39 @@ def main():
 
     with torch.no_grad():
         empty = context_of([""])
+
+    @torch.no_grad()
+    def end_of_path(x, times, context):
+        """Where the frozen model, guided, takes x (n, c, h, w) from the times (n): clean latents."""
+        both = torch.cat([context, empty.expand_as(context)])
+        for step in range(args.walk):
+            now, then = (times * (args.walk - part) // args.walk for part in (step, step + 1))
+            a, a_then = signal[now][:, None, None, None], signal[then][:, None, None, None]
+            having, without = teacher(torch.cat([x, x]), now.repeat(2), both).sample.float().chunk(2)
+            scale = torch.where(now >= GUIDED_FROM, args.scale, 1.0)[:, None, None, None]
+            v = without + scale * (having - without)
+            clean = clean_of(v, x, a)
+            noise = (1 - a).sqrt() * x + a.sqrt() * v
+            x = (a_then.sqrt() * clean + (1 - a_then).sqrt() * noise).contiguous(memory_format=torch.channels_last)
+        return clean
+
     while (done := (time.time() - start) / (args.minutes * 60)) < 1:
         for group in optimiser.param_groups:
             group["lr"] = args.rate * min(1, (step + 1) / 30) * min(1, (1 - done) / 0.4 + 0.02)
         clean, texts = batches.draw(args.batch)
         clean = clean.to(args.device)
         count = len(clean)
-        slots = torch.randint(1, 1000 // STRIDE, (count,)).to(args.device)
-        # The four-step run begins at the last timestep, so that one is asked for more often.
-        slots[torch.rand(count) < 0.15] = 1000 // STRIDE - 1
-        times, before = slots * STRIDE + STRIDE - 1, slots * STRIDE - 1
-        a, a_before = signal[times][:, None, None, None], signal[before][:, None, None, None]
+        times = (torch.randint(0, 1000 // STRIDE, (count,)) * STRIDE + STRIDE - 1).to(args.device)
+        # Every run begins at the last time, so that one is asked for more often.
+        times[torch.rand(count) < 0.2] = 999
+        a = signal[times][:, None, None, None]
         noisy = (a.sqrt() * clean + (1 - a).sqrt() * torch.randn_like(clean)).contiguous(memory_format=torch.channels_last)
         with torch.autocast(args.device, dtype=torch.bfloat16):
             with torch.no_grad():
                 context = context_of(texts)
-                both = teacher(torch.cat([noisy, noisy]), times.repeat(2), torch.cat([context, empty.expand_as(context)])).sample
-                having, without = both.float().chunk(2)
-                scale = args.scale * (0.9 + 0.2 * torch.rand(count, 1, 1, 1, device=args.device))
-                v = without + scale * (having - without)
-                guess = clean_of(v, noisy, a)
-                noise = (1 - a).sqrt() * noisy + a.sqrt() * v
-                earlier = (a_before.sqrt() * guess + (1 - a_before).sqrt() * noise).contiguous(memory_format=torch.channels_last)
-                target = clean_of(student(earlier, before, context).sample.float(), earlier, a_before)
+            target = end_of_path(noisy, times, context)
             predicted = clean_of(student(noisy, times, context).sample.float(), noisy, a)
-        # Pseudo-Huber, as published, so that single wild targets do not count for much.
+        # Pseudo-Huber, as in the paper, so that single wild targets do not count for much.
         loss = (((predicted - target) ** 2 + 1e-2) ** 0.5 - 1e-1).mean()
         optimiser.zero_grad()
         loss.backward()
@@ -109,7 +120,7 @@ def main():
         optimiser.step()
         step += 1
         with torch.no_grad():
-            torch._foreach_lerp_(averages, live, 1 - min(0.99, (1 + step) / (10 + step)))
+            torch._foreach_lerp_(averages, live, 1 - min(0.98, (1 + step) / (10 + step)))
         losses.append(loss.item())
         if step % 25 == 0:
             print(f"{step} {time.time() - start:.0f}s loss {sum(losses[-25:]) / 25:.4f}", flush=True)

@@ -1,4 +1,6 @@
 """Low-rank changes (LoRA, arXiv:2106.09685) of a UNet's convolutions and linear layers, and the file that holds them."""
+import os
+
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
@@ -45,3 +47,4 @@ def save_lora(changes, path, metadata):
         tensors[f"{name}.lora_up.weight"] = change.up.detach().half().contiguous().clone()
         tensors[f"{name}.alpha"] = torch.tensor(float(change.down.shape[0])).half()
     save_file(tensors, path, metadata)
+    os.chmod(path, 0o644)  # safetensors makes files that only their owner may read
