@@ -51,7 +51,7 @@ const DIFFERENCES: readonly (readonly [string, string, string])[] = [
     'one job on the whole canvas, which has to fit the device',
   ],
   ['Picture of a script that fails', 'blank in the grid', 'blank, and the reply says why'],
-  ['X/Y/Z plot above 256 pictures or 60 megapixels', 'made, up to 200 megapixels', '422'],
+  ['X/Y/Z plot above 256 pictures or 40 megapixels', 'made, up to 200 megapixels', '422'],
   ['Sidecars `imgs_details.csv` and JSON', '–', 'with `--save-metadata-to-json`, as SHARK'],
   ['gzip of replies', 'above 1000 bytes', 'never: pictures are compressed already'],
   [

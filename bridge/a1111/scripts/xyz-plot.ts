@@ -11,8 +11,8 @@ import {
 } from './axis-values.ts';
 import type { GridPlan, InfotextPairs, ScriptContext, ScriptPlan } from './plan.ts';
 
-/** Millions of pixels of all pictures together (A1111's `img_max_size_mp` is 200; a tab's canvas holds less). */
-const MAX_MEGAPIXELS = 60;
+/** Millions of pixels of all pictures together: A1111 allows 200, a tab's canvas and a frame of the relay hold less. */
+const MAX_MEGAPIXELS = 40;
 
 interface PlotAxis {
   readonly axis: Axis;
