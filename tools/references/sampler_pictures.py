@@ -279,7 +279,8 @@ def main(out):
     rng = Philox(SEED)
     pictures["DPM fast"] = k.sample_dpm_fast(model, rng.next() * high, low, high, STEPS, disable=True, eta=1.0, noise_sampler=rng.next)
     rng = Philox(SEED)
-    pictures["DPM adaptive"] = k.sample_dpm_adaptive(model, rng.next() * high, low, high, disable=True, eta=1.0, noise_sampler=rng.next)
+    # Without noise of its own: with it a relative 1e-7 in the network moves the step sizes, and the picture to 41 dB.
+    pictures["DPM adaptive"] = k.sample_dpm_adaptive(model, rng.next() * high, low, high, disable=True, eta=0.0)
     rng = Philox(SEED)
     sigmas = karras(STEPS)
     pictures["Restart"] = restart(k, model, rng.next() * sigmas[0], sigmas, rng.next)
