@@ -19,17 +19,18 @@ import { staticRoutes } from './routes/static-routes.ts';
 import type { AccessControl } from './security/access-control.ts';
 import { apiAuth } from './security/api-auth.ts';
 import { routePath } from './security/capability.ts';
+import { limitBody } from './security/body-limit.ts';
 import type { GuessLimit } from './security/guess-limit.ts';
 import type { HostRule } from './security/host-check.ts';
 import {
   contentTypeRule,
   hostCheck,
-  limitBody,
   needsListedOrigin,
   originCheck,
   requestLog,
 } from './security/middleware.ts';
 import type { OriginRule } from './security/origin-check.ts';
+import { ownRequests } from './security/request-owner.ts';
 import { responseHeaders } from './security/response-headers.ts';
 import type { BridgeServices } from './services.ts';
 
@@ -65,6 +66,7 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
   app.use(apiAuth({ access, guesses, open: ['/health', '/login', RELAY_PATH] }));
   app.use(contentTypeRule({ except: ['/login', '/v1/images/edits'] }));
   app.use(limitBody());
+  app.use(ownRequests());
   app.post('/sdapi/v1/options', needsListedOrigin());
 
   app.route('/', healthRoutes(deps.health, { access, guesses }));
@@ -74,7 +76,7 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
   const token = () => deps.engine.start().token;
   app.route('/', downloadRoutes({ downloads: deps.downloads, token }));
   app.route('/', jobRoutes(deps.services.jobs));
-  app.route('/', eventRoutes(deps.services.jobs));
+  app.route('/', eventRoutes(deps.services.jobs, { access }));
   app.route('/', a1111Routes(deps.services, deps.a1111));
   app.route('/', openaiRoutes(deps.services, deps.a1111));
   app.route('/', staticRoutes(deps.distFolder));

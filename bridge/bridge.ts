@@ -19,6 +19,7 @@ import { TabRelay } from './relay/tab-relay.ts';
 import { AccessControl, randomToken } from './security/access-control.ts';
 import { openAccessSecrets } from './security/access-file.ts';
 import { GuessLimit } from './security/guess-limit.ts';
+import { type PasswordFileWatch, watchPasswordFile } from './security/password-file.ts';
 import { type RunningServer, relayUpgrade, StartError, startServer } from './server.ts';
 import type { BridgeServices } from './services.ts';
 import { openSettingsStore } from './settings-store.ts';
@@ -130,6 +131,33 @@ export async function startBridge(
   }
 }
 
+/** Keeps the passwords as the file of the command line has them. */
+function watchPasswords(
+  { passwordFile }: BridgeOptions,
+  access: AccessControl,
+  log: Logger,
+): PasswordFileWatch | null {
+  if (!passwordFile) return null;
+  const { path, given } = passwordFile;
+  const watch = watchPasswordFile(path, {
+    onChange(credentials) {
+      log.info('The passwords have changed: who came in by an old one is signed out.');
+      access.replace([...given, ...credentials]);
+    },
+    onProblem: (reason) =>
+      log.error(`--api-auth-file: ${reason}; the passwords of before stay in force.`),
+  });
+  const reread = () => watch.reread();
+  process.on('SIGHUP', reread);
+  return {
+    reread,
+    close() {
+      process.off('SIGHUP', reread);
+      watch.close();
+    },
+  };
+}
+
 async function assemble(
   options: BridgeOptions,
   { distFolder, log }: BridgeSurroundings,
@@ -203,7 +231,7 @@ async function assemble(
       isStarting: Date.now() - expectedSince < BROWSER_START_MS,
       pageUrl: pageUrl(),
     });
-  const token = randomToken();
+  let token = randomToken();
   let { checkpoint } = options.engine;
   const app = createApp({
     services,
@@ -265,6 +293,14 @@ async function assemble(
   const downloadedCheckpoint = wanted === null ? Promise.resolve(null) : selectDownloaded(wanted);
   // Whoever waits for it hears of a failure; nobody has to.
   downloadedCheckpoint.catch(() => {});
+
+  // A former holder of a password must not stay in by a socket or a token that it opened before.
+  access.onChange(() => {
+    token = randomToken();
+    relay.revoke();
+  });
+  const passwords = watchPasswords(options, access, log);
+  if (passwords) closers.push(() => passwords.close());
 
   let stopped: Promise<void> | null = null;
   return {

@@ -109,6 +109,7 @@ export async function makePicture(
     listen: null,
     tls: null,
     credentials: [],
+    passwordFile: null,
     // A window that opens and stays would be in the way.
     browser: given.browser === 'auto' ? 'headless' : given.browser,
     engineWaitMs: Math.max(given.engineWaitMs, PICTURE_ENGINE_WAIT_MS),

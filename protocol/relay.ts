@@ -23,6 +23,10 @@ export const CLOSE_CODES = {
   stopping: 4003,
   /** A frame did not parse. */
   badFrame: 4004,
+  /** The job stands still though the worker answers: start the engine anew, then reconnect. */
+  stuck: 4005,
+  /** A password or the token was changed: reconnect with back-off, as far as that is still allowed. */
+  revoked: 4006,
 } as const;
 
 export const HEARTBEAT_MS = 2_000;

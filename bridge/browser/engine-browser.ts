@@ -39,6 +39,7 @@ function startHeadless(
     url: () => bridge.tabUrl(),
     log,
   });
+  bridge.access.onChange(() => browser.renew());
   bridge.expectEngine();
   browser.start();
   return {

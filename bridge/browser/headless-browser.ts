@@ -65,6 +65,12 @@ export class HeadlessBrowser {
     return this.#child?.pid ?? null;
   }
 
+  /** Ends the browser, which is then started again with a new address: the old one's sign-in is worth nothing. */
+  renew(): void {
+    const pid = this.#child?.pid;
+    if (pid !== undefined && !this.#isStopped) signal(pid, 'SIGTERM');
+  }
+
   /** Ends the browser and its helpers; resolves when it is gone. Safe to call twice. */
   async stop(): Promise<void> {
     this.#isStopped = true;

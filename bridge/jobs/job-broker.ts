@@ -4,6 +4,7 @@ import { isTerminal, type JobEvent } from '../../protocol/job.ts';
 import type { Logger } from '../log.ts';
 import type { Tab } from '../relay/tab.ts';
 import type { RelayListener, TabRelay } from '../relay/tab-relay.ts';
+import { requestOwner } from '../security/request-owner.ts';
 import type {
   JobRequest,
   JobResult,
@@ -18,6 +19,7 @@ import { HangUps } from './hang-ups.ts';
 import type { JobRecord, JobStore, Lease, StoredResult, StoreEvent } from './job-store.ts';
 import { createWaiter, jobView, LiveJob } from './live-job.ts';
 import { picturesOf } from './save-pictures.ts';
+import { ownerOf } from './turns.ts';
 
 /** How often waiting jobs are looked at. */
 const SWEEP_MS = 250;
@@ -37,6 +39,11 @@ export interface JobBrokerOptions {
   readonly pageUrl: () => string;
   readonly now?: () => number;
 }
+
+/** One client may have one part in so many of the queue: 16 of 64 jobs. */
+const CLIENT_SHARE = 4;
+/** A job that stood still is given to an engine once more, not twice: each time costs minutes. */
+const MAX_STUCK_RETRIES = 1;
 
 const CANCELLED: SerializedError = { code: 'cancelled', message: 'The job was cancelled.' };
 const STOPPING = new GenerationError('busy', 'Easel is stopping. Ask again once it has restarted.');
@@ -102,13 +109,15 @@ export class JobBroker implements JobService, RelayListener {
     if (this.#isStopping) throw STOPPING;
     if (signal?.aborted) throw parseError(CANCELLED);
     if (this.#relay.isBlocked) throw this.#engineWait.error();
+    const owner = requestOwner();
+    this.#refuseGreed({ ...request, owner });
     const jobId = randomUUID();
     const waiter = createWaiter();
     // A rejection is reported by the await below, wherever it happens first.
     waiter.promise.catch(() => {});
     this.#live.set(jobId, new LiveJob(waiter));
     try {
-      await this.#store.add({ jobId, ...request });
+      await this.#store.add({ jobId, ...request, owner });
     } catch (error) {
       this.#live.delete(jobId);
       throw error;
@@ -123,6 +132,19 @@ export class JobBroker implements JobService, RelayListener {
     } finally {
       signal?.removeEventListener('abort', hangUp);
     }
+  }
+
+  /** A quarter of the queue is one client's, so that the others find room as well. */
+  #refuseGreed(request: JobRequest & { readonly owner: string | undefined }): void {
+    const { limit } = this.#options;
+    const most = Math.max(1, Math.ceil(limit / CLIENT_SHARE));
+    const owner = ownerOf(request);
+    const own = this.#store.open().filter((record) => ownerOf(record) === owner).length;
+    if (limit < CLIENT_SHARE || own < most) return;
+    throw new GenerationError(
+      'busy',
+      `You have ${own} jobs in the queue, as many as one client may. Wait for one to end; --queue-size makes room for more.`,
+    );
   }
 
   #onHangUp(jobId: string): void {
@@ -293,9 +315,13 @@ export class JobBroker implements JobService, RelayListener {
     });
   }
 
-  async onLost(lease: Lease, cause: SerializedError): Promise<void> {
+  async onLost(lease: Lease, cause: SerializedError, isStuck = false): Promise<void> {
     const live = this.#live.get(lease.jobId);
-    if (live?.isInterrupted) {
+    if (isStuck && live) live.stuckAttempts += 1;
+    if (live && live.stuckAttempts > MAX_STUCK_RETRIES) {
+      const message = `The job stood still on two attempts, the last time because: ${cause.message} It was given up; a smaller size or another checkpoint may help.`;
+      await this.#store.fail(lease.jobId, { code: 'internal', message });
+    } else if (live?.isInterrupted) {
       const message = 'The job was interrupted, and its engine went away before it could answer.';
       await this.#store.fail(lease.jobId, { code: 'cancelled', message });
     } else {

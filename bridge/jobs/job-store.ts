@@ -11,6 +11,8 @@ export interface NewJob {
   readonly params: GenerationParams;
   readonly saveImages: boolean;
   readonly saving?: PictureSaving | undefined;
+  /** Whose turn it takes, where clients share the queue; a name without meaning, `client` where it is absent. */
+  readonly owner?: string | undefined;
 }
 
 /** The right to one attempt at a job. Frames and writes that name another attempt are late. */
@@ -65,6 +67,14 @@ export type SavePictures = (options: {
 /** How often an attempt may be lost before the job counts as the cause. */
 export const MAX_LOST_ATTEMPTS = 3;
 
+/** Why a job is given up that engines were lost over: nothing that asking again would mend, so `internal`. */
+export function givenUp(lostAttempts: number, cause: SerializedError): SerializedError {
+  return {
+    code: 'internal',
+    message: `The engine was lost ${lostAttempts} times while it worked on this job, the last time because: ${cause.message} The job was given up; a smaller size or another checkpoint may help.`,
+  };
+}
+
 /**
  * The queue's contract: the same verbs for the embedded store and for a shared one. Writes are
  * guarded: of all attempts and late results, the first that ends a job is its outcome.
@@ -72,7 +82,10 @@ export const MAX_LOST_ATTEMPTS = 3;
 export interface JobStore {
   /** Accepts a job; durable once resolved. Rejects with `busy` when the queue is full. */
   add(job: NewJob): Promise<JobRecord>;
-  /** Leases the oldest waiting job to an engine, or null. */
+  /**
+   * Leases a waiting job to an engine, or null: a lost one first, then the oldest of the client that was
+   * served longest ago, so that nobody waits for another's whole pile.
+   */
   take(): Promise<JobRecord | null>;
   /** Renews a lease after a reconnect: true when that very attempt may go on. */
   resume(lease: Lease): Promise<boolean>;

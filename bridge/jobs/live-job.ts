@@ -30,6 +30,8 @@ export class LiveJob {
   isSkipped = false;
   /** True when an attempt went on over a restart, so that pictures sent before it may be missing. */
   isResumed = false;
+  /** Attempts in which an engine lived and made no step. */
+  stuckAttempts = 0;
   /** True when whoever asked has hung up. */
   isOrphan = false;
 

@@ -5,6 +5,7 @@ import type { JobEvent } from '../../protocol/job.ts';
 import type { Logger } from '../log.ts';
 import { type JobJournal, openJobJournal } from './job-journal.ts';
 import {
+  givenUp,
   type JobRecord,
   type JobStore,
   type Lease,
@@ -15,6 +16,7 @@ import {
   type StoreEvent,
 } from './job-store.ts';
 import { ResultSpool } from './result-spool.ts';
+import { Turns } from './turns.ts';
 
 /** How long, how many and how large ended jobs are kept. */
 const KEEP_MS = 24 * 3_600_000;
@@ -37,7 +39,7 @@ export interface LocalJobStoreOptions {
   readonly now?: () => number;
 }
 
-/** The embedded queue: first in, first out, in this process, journalled to disk. */
+/** The embedded queue: clients take turns, each first in, first out; in this process, journalled to disk. */
 export class LocalJobStore implements JobStore {
   readonly #limit: number;
   readonly #log: Logger;
@@ -47,6 +49,7 @@ export class LocalJobStore implements JobStore {
   readonly #entries = new Map<string, Entry>();
   readonly #listeners = new Set<(event: StoreEvent) => void>();
   readonly #sweeper: NodeJS.Timeout;
+  readonly #turns = new Turns();
   #waiting: string[] = [];
   /** What `open` and `ended` say until the next change: progress is polled thousands of times a second. */
   #lists: { readonly open: readonly JobRecord[]; readonly ended: readonly JobRecord[] } | null =
@@ -136,11 +139,12 @@ export class LocalJobStore implements JobStore {
 
   async take(): Promise<JobRecord | null> {
     for (;;) {
-      const jobId = this.#waiting.shift();
+      const jobId = this.#nextWaiting();
       if (jobId === undefined) return null;
       const entry = this.#openEntry(jobId);
       if (!entry) continue;
       const { attempt, startedAt } = entry.record;
+      this.#turns.served(entry.record);
       const record = this.#update(entry, {
         state: 'running',
         attempt: attempt + 1,
@@ -149,6 +153,14 @@ export class LocalJobStore implements JobStore {
       this.#journal.taken(record);
       return record;
     }
+  }
+
+  /** Takes the next job out of the waiting ones. */
+  #nextWaiting(): string | undefined {
+    const place = this.#turns.next(
+      this.#waiting.map((jobId) => this.#entries.get(jobId)?.record ?? null),
+    );
+    return place < 0 ? undefined : this.#waiting.splice(place, 1)[0];
   }
 
   async resume({ jobId, attempt }: Lease): Promise<boolean> {
@@ -172,10 +184,7 @@ export class LocalJobStore implements JobStore {
     }
     const lostAttempts = entry.record.lostAttempts + 1;
     if (lostAttempts >= MAX_LOST_ATTEMPTS) {
-      await this.fail(jobId, {
-        code: 'tab-disconnected',
-        message: `The engine was lost ${lostAttempts} times while it worked on this job, the last time because: ${cause.message} The job was given up; a smaller size or another checkpoint may help.`,
-      });
+      await this.fail(jobId, givenUp(lostAttempts, cause));
       return 'failed';
     }
     const record = this.#update(entry, { state: 'waiting', lostAttempts });

@@ -74,7 +74,7 @@ export const FLAGS = [
     kind: 'value',
     value: 'FILE',
     group: 'Access',
-    help: 'the same, one USER:PASS a line, kept out of the process list',
+    help: 'the same, one USER:PASS a line, out of the process list; a change counts at once',
   },
   {
     names: ['cors-allow-origins', 'api-accept-origin', 'api-cors-origin'],

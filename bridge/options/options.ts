@@ -58,6 +58,8 @@ export interface BridgeOptions {
   readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
   /** Empty: no password. */
   readonly credentials: readonly Credential[];
+  /** File that some of them come from, read again when it changes, and those given beside it. */
+  readonly passwordFile: { readonly path: string; readonly given: readonly Credential[] } | null;
   /** Origins named by flag, as written: `https://name`, `host:port`, `*`. */
   readonly origins: readonly string[];
   readonly hasDefaultOrigins: boolean;

@@ -12,6 +12,7 @@ import { GENERATION_LIMITS, MAX_RANDOM_SEED } from '../../protocol/generation.ts
 import { SAMPLERS, SCHEDULERS } from '../../protocol/samplers.ts';
 import { EASEL_VERSION } from '../../protocol/version.ts';
 import { LOG_LEVELS } from '../log.ts';
+import { parseCredential, parsePasswordFile } from '../security/password-file.ts';
 import { type FlagValues, readFlags } from './flag-reader.ts';
 import { FLAGS } from './flag-table.ts';
 import { helpText } from './help.ts';
@@ -47,36 +48,40 @@ export function defaultDataFolder({
   return join(xdg && isAbsolute(xdg) ? xdg : join(home, '.local', 'share'), 'easel');
 }
 
-/** `user:pass` pairs; only the first colon splits, so that passwords may hold colons. */
-function credential(text: string, flag: string): Credential {
-  const colon = text.indexOf(':');
-  if (colon < 1 || colon === text.length - 1) {
-    throw new UsageError(`${flag} takes USER:PASS with neither part empty.`);
-  }
-  return { user: text.slice(0, colon), password: text.slice(colon + 1) };
+function credential(text: string): Credential {
+  const pair = parseCredential(text);
+  if (pair) return pair;
+  throw new UsageError('--api-auth takes USER:PASS with neither part empty.');
 }
 
-function readCredentials(flags: FlagValues, cwd: string): Credential[] {
-  const given = flags.list('api-auth').map((text) => credential(text, '--api-auth'));
+interface Credentials {
+  /** Of the command line and of the file. */
+  readonly credentials: readonly Credential[];
+  /** The file, and what is given beside it: the passwords change with the file while Easel runs. */
+  readonly passwordFile: BridgeOptions['passwordFile'];
+}
+
+function readCredentials(flags: FlagValues, cwd: string): Credentials {
+  const given = flags.list('api-auth').map(credential);
   if (flags.has('api-auth') && given.length === 0) {
     throw new UsageError('--api-auth takes USER:PASS with neither part empty.');
   }
   const file = flags.text('api-auth-file');
-  if (file === undefined) return given;
+  if (file === undefined) return { credentials: given, passwordFile: null };
+  const path = resolve(cwd, file);
   let text: string;
   try {
-    text = readFileSync(resolve(cwd, file), 'utf8');
+    text = readFileSync(path, 'utf8');
   } catch {
     throw new UsageError(`--api-auth-file: ${file} cannot be read.`);
   }
-  const listed = text
-    .split(/\r?\n/)
-    .map((row) => row.trim())
-    .filter((row) => row !== '' && !row.startsWith('#'))
-    .map((row) => credential(row, '--api-auth-file'));
-  if (listed.length === 0)
-    throw new UsageError(`--api-auth-file: ${file} holds no USER:PASS line.`);
-  return [...given, ...listed];
+  try {
+    const credentials = [...given, ...parsePasswordFile(text)];
+    return { credentials, passwordFile: { path, given } };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UsageError(`--api-auth-file: ${file}: ${reason}.`);
+  }
 }
 
 function readTls(flags: FlagValues, cwd: string): BridgeOptions['tls'] {
@@ -233,7 +238,7 @@ function readLora(flags: FlagValues): BridgeOptions['lora'] {
 function readOptions(flags: FlagValues, surroundings: Surroundings): BridgeOptions {
   const cwd = surroundings.cwd ?? process.cwd();
   const dataFolder = resolve(cwd, flags.text('data-dir') ?? defaultDataFolder(surroundings));
-  const credentials = readCredentials(flags, cwd);
+  const { credentials, passwordFile } = readCredentials(flags, cwd);
   const listen = flags.has('listen') ? flags.text('listen') || '0.0.0.0' : null;
   if (listen !== null && credentials.length === 0) {
     throw new UsageError(
@@ -248,6 +253,7 @@ function readOptions(flags: FlagValues, surroundings: Surroundings): BridgeOptio
     listen,
     tls: readTls(flags, cwd),
     credentials,
+    passwordFile,
     origins: flags.list('cors-allow-origins'),
     hasDefaultOrigins: !flags.isOn('no-default-origins'),
     allowsNullOrigin: flags.isOn('cors-allow-null-origin'),

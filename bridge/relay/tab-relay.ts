@@ -16,6 +16,7 @@ import type { Logger } from '../log.ts';
 import type { EngineDirectory, EngineView } from '../services.ts';
 import { Tab } from './tab.ts';
 import type { TabConnection, TabSocket } from './tab-socket.ts';
+import { WorkClock } from './work-clock.ts';
 
 /** How often leases are looked at. */
 const TICK_MS = 500;
@@ -30,8 +31,8 @@ export interface RelayListener {
   onJobEvent(tab: Tab, event: JobEvent): void;
   /** A tab came back with a job from before; answer by `adopt` or `dismiss`. */
   onClaim(tab: Tab, lease: Lease): void;
-  /** A lease ended without an outcome. */
-  onLost(lease: Lease, cause: SerializedError): void | Promise<void>;
+  /** A lease ended without an outcome; `isStuck` when the engine lived and made no step. */
+  onLost(lease: Lease, cause: SerializedError, isStuck?: boolean): void | Promise<void>;
 }
 
 export interface TabRelayOptions {
@@ -200,6 +201,9 @@ export class TabRelay implements EngineDirectory {
       case 'job-preview':
       case 'job-image':
         this.#seen(tab, message);
+        if (message.type === 'job-progress' && isSameLease(tab.lease, message)) {
+          tab.clock?.seen(message, this.#now());
+        }
         this.#listener?.onJobEvent(tab, message);
         break;
       case 'job-finished':
@@ -227,16 +231,17 @@ export class TabRelay implements EngineDirectory {
     }
   }
 
-  #loseLease(tab: Tab, why: string): void {
+  #loseLease(tab: Tab, why: string, isStuck = false): void {
     const { lease } = tab;
     if (!lease) return;
     tab.lease = null;
+    tab.clock = null;
     this.#log.warn('An engine lost its job.', { engine: tab.id, job: lease.jobId, why });
     const cause = { code: 'tab-disconnected', message: `Engine ${tab.id}: ${why}` } as const;
-    void this.#listener?.onLost(lease, cause);
+    void this.#listener?.onLost(lease, cause, isStuck);
   }
 
-  #gone(tab: Tab, why: string): void {
+  #gone(tab: Tab, why: string, isStuck = false): void {
     if (tab.isGone) return;
     tab.isGone = true;
     this.#tabs.delete(tab);
@@ -246,14 +251,14 @@ export class TabRelay implements EngineDirectory {
       this.#commands.delete(id);
       command.reject(new GenerationError('tab-disconnected', `Engine ${tab.id}: ${why}`));
     }
-    this.#loseLease(tab, why);
+    this.#loseLease(tab, why, isStuck);
     this.#changed();
   }
 
-  #cut(tab: Tab, code: number, reason: string): void {
+  #cut(tab: Tab, code: number, reason: string, isStuck = false): void {
     this.#log.warn('An engine is cut off.', { engine: tab.id, code, reason });
     tab.close(code, reason.slice(0, 100));
-    this.#gone(tab, reason);
+    this.#gone(tab, reason, isStuck);
   }
 
   #tick(): void {
@@ -265,10 +270,16 @@ export class TabRelay implements EngineDirectory {
       for (const tab of this.#tabs) {
         tab.lastHeardAt = now;
         tab.leaseSeenAt = now;
+        tab.clock?.forgive(gap);
       }
       return;
     }
-    for (const tab of this.#tabs) {
+    for (const tab of [...this.#tabs]) {
+      const stuck = tab.lease && !tab.isSilent ? tab.clock?.stuckBecause(now) : null;
+      if (stuck) {
+        this.#cut(tab, CLOSE_CODES.stuck, stuck, true);
+        continue;
+      }
       if (tab.isSilent || now - tab.lastHeardAt <= tab.silenceLimitMs) continue;
       tab.isSilent = true;
       this.#log.warn('An engine is silent.', { engine: tab.id });
@@ -300,6 +311,8 @@ export class TabRelay implements EngineDirectory {
     tab.isReserved = false;
     if (tab.isGone || tab.lease) return false;
     this.adopt(tab, { jobId, attempt });
+    const { pace } = tab;
+    tab.clock = new WorkClock(params, { pace, device: tab.status.device, now: this.#now() });
     tab.send({ type: 'job', jobId, attempt, params });
     return true;
   }
@@ -307,6 +320,7 @@ export class TabRelay implements EngineDirectory {
   /** Lets a tab go on with a job it already has. */
   adopt(tab: Tab, { jobId, attempt }: Lease): void {
     tab.lease = { jobId, attempt };
+    tab.clock = null;
     tab.leaseSeenAt = this.#now();
     this.#changed();
   }
@@ -352,6 +366,13 @@ export class TabRelay implements EngineDirectory {
         });
       }),
     );
+  }
+
+  /** Closes the sockets of tabs that came in by a password or token that no longer counts. */
+  revoke(): void {
+    for (const tab of [...this.#tabs]) {
+      this.#cut(tab, CLOSE_CODES.revoked, 'the password or the token was changed');
+    }
   }
 
   /** Closes every socket with `stopping`, so that tabs come back by themselves; safe to call twice. */

@@ -8,6 +8,7 @@ import {
 } from '../../protocol/relay.ts';
 import type { Lease } from '../jobs/job-store.ts';
 import type { TabSocket } from './tab-socket.ts';
+import { DevicePace, type WorkClock } from './work-clock.ts';
 
 /** More than this in a socket's buffer means that the peer does not read. */
 export const MAX_BUFFERED_BYTES = 64 * 1024 ** 2;
@@ -25,6 +26,9 @@ export class Tab {
   lease: Lease | null = null;
   /** When the tab last said that it works on its lease, or was given it. */
   leaseSeenAt = 0;
+  /** Watches the leased job's steps; null for a job that the tab brought along after a reconnect. */
+  clock: WorkClock | null = null;
+  readonly pace = new DevicePace();
   /** True while a job is being fetched for this tab. */
   isReserved = false;
   /** True after a silence as long as a lease, until the tab speaks again. */

@@ -10,7 +10,7 @@ import { errorBody } from '../a1111/errors.ts';
 import type { AppContext, AppEnv } from '../app-env.ts';
 import type { ModelDownloads } from '../downloads/model-downloads.ts';
 import { SecretComparer } from '../security/access-control.ts';
-import { limitBody } from '../security/middleware.ts';
+import { limitBody } from '../security/body-limit.ts';
 import { isOwnPage } from './engine-routes.ts';
 
 const MAX_BODY_BYTES = 16 * 1024;
@@ -32,7 +32,7 @@ export function downloadRoutes({ downloads, token }: DownloadRoutesOptions): Hon
   const list = (c: AppContext) =>
     c.json({ downloads: manager.views() }, 200, { 'cache-control': 'no-store' });
 
-  app.use(`${DOWNLOADS_PATH}/*`, limitBody(MAX_BODY_BYTES));
+  app.use(`${DOWNLOADS_PATH}/*`, limitBody({ maxBytes: MAX_BODY_BYTES }));
   app.use(`${DOWNLOADS_PATH}/*`, async (c, next) => {
     if (!isOwnPage(c)) {
       const message = 'Downloads are started and seen on the page that this bridge serves.';

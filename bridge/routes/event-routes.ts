@@ -1,6 +1,7 @@
 import { Hono } from 'hono';
 import { isTerminal, type JobEvent } from '../../protocol/job.ts';
 import type { AppEnv } from '../app-env.ts';
+import type { AccessControl } from '../security/access-control.ts';
 import type { JobService } from '../services.ts';
 
 /** A comment line so often, so that nothing between takes the connection for dead. */
@@ -23,11 +24,12 @@ interface EventStreamOptions {
   /** Only this job; the stream ends with it. */
   readonly jobId: string | undefined;
   readonly heartbeatMs: number;
+  readonly access?: Pick<AccessControl, 'onChange'> | undefined;
 }
 
 function eventStream(
   jobs: JobService,
-  { jobId, heartbeatMs }: EventStreamOptions,
+  { jobId, heartbeatMs, access }: EventStreamOptions,
 ): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   let release = () => {};
@@ -41,12 +43,18 @@ function eventStream(
           if (isReplaceable(event) && (controller.desiredSize ?? 0) <= 0) return;
           send(`event: ${event.type}\ndata: ${JSON.stringify(publicEvent(event))}\n\n`);
           if (jobId === undefined || !isTerminal(event)) return;
+          end();
+        });
+        // Whoever listens by a password that no longer counts hears nothing more.
+        const stopWatching = access?.onChange(() => end());
+        const end = () => {
           release();
           controller.close();
-        });
+        };
         release = () => {
           clearInterval(timer);
           stopListening();
+          stopWatching?.();
         };
         send(':\n\n');
       },
@@ -62,10 +70,16 @@ function eventStream(
  * `GET /easel/v1/events`: what the engines say about jobs, as server-sent events; with `?job=ID` of one job, until it
  * ends. Beside A1111's polling, for clients that want to follow live.
  */
-export function eventRoutes(jobs: JobService, { heartbeatMs = HEARTBEAT_MS } = {}): Hono<AppEnv> {
+export function eventRoutes(
+  jobs: JobService,
+  {
+    heartbeatMs = HEARTBEAT_MS,
+    access,
+  }: { heartbeatMs?: number; access?: Pick<AccessControl, 'onChange'> } = {},
+): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
   app.get('/easel/v1/events', (c) =>
-    c.body(eventStream(jobs, { jobId: c.req.query('job'), heartbeatMs }), 200, {
+    c.body(eventStream(jobs, { jobId: c.req.query('job'), heartbeatMs, access }), 200, {
       'content-type': 'text/event-stream',
       'cache-control': 'no-store',
       'x-accel-buffering': 'no',

@@ -39,16 +39,30 @@ export interface AccessOptions {
 
 /** Who may use the bridge: passwords, session cookies, the capability path, single-use links. */
 export class AccessControl {
-  readonly #credentials: readonly Credential[];
+  #credentials: readonly Credential[];
   readonly #secrets: AccessSecrets;
   readonly #now: () => number;
   readonly #comparer = new SecretComparer();
   readonly #links = new Map<string, number>();
+  readonly #listeners = new Set<() => void>();
 
   constructor({ credentials, secrets, now = Date.now }: AccessOptions) {
     this.#credentials = credentials;
     this.#secrets = secrets;
     this.#now = now;
+  }
+
+  /** Takes other passwords from now on. Sessions and links of before end; listeners end what is open. */
+  replace(credentials: readonly Credential[]): void {
+    this.#credentials = credentials;
+    this.#links.clear();
+    for (const listener of [...this.#listeners]) listener();
+  }
+
+  /** Called when the passwords were replaced; returns the unsubscriber. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** False when no password is set: then everybody whom Host and Origin rules let in may do all. */

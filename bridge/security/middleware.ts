@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import type { MiddlewareHandler } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
 import { errorBody } from '../a1111/errors.ts';
 import type { AppContext, AppEnv } from '../app-env.ts';
 import type { Logger } from '../log.ts';
@@ -8,9 +7,6 @@ import { checkHost, type HostRule, type RequestTarget } from './host-check.ts';
 import { judgeOrigin, type OriginRule } from './origin-check.ts';
 
 type Middleware = MiddlewareHandler<AppEnv>;
-
-/** The largest request body. */
-export const MAX_BODY_BYTES = 64 * 1024 ** 2;
 
 const EXPOSED = 'X-Easel-Job, X-Request-Id, X-Process-Time, Retry-After, Content-Range, ETag';
 const SAFE_METHODS: readonly string[] = ['GET', 'HEAD', 'OPTIONS'];
@@ -129,15 +125,4 @@ function hasBody(c: AppContext): boolean {
   const length = c.req.header('content-length');
   if (length !== undefined) return length !== '0';
   return c.req.header('transfer-encoding') !== undefined;
-}
-
-/** 413 for bodies beyond the limit, announced or not. */
-export function limitBody(maxBytes: number = MAX_BODY_BYTES): Middleware {
-  return bodyLimit({
-    maxSize: maxBytes,
-    onError: (c) => {
-      const message = `The request is larger than ${Math.floor(maxBytes / 1024 ** 2)} MiB.`;
-      return c.json(errorBody(413, message), 413);
-    },
-  });
 }

@@ -6,8 +6,8 @@ import type { AppEnv } from '../../bridge/app-env.ts';
 import { ModelDownloads } from '../../bridge/downloads/model-downloads.ts';
 import { healthOf } from '../../bridge/health.ts';
 import { AccessControl } from '../../bridge/security/access-control.ts';
+import { MAX_BODY_BYTES } from '../../bridge/security/body-limit.ts';
 import { GuessLimit } from '../../bridge/security/guess-limit.ts';
-import { MAX_BODY_BYTES } from '../../bridge/security/middleware.ts';
 import type { BridgeServices } from '../../bridge/services.ts';
 import { fakeDist, logLines, optionsOf, temporaryFolder } from './support.ts';
 

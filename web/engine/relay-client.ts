@@ -39,6 +39,8 @@ export interface RelayOptions {
   readonly relay: EngineConfig['relay'];
   readonly appVersion: string;
   readonly environment?: RelayEnvironment;
+  /** The bridge saw the job stand still: the worker is to be started anew. */
+  readonly onStuck?: () => void;
 }
 
 /** The engine's side of the relay: one socket to the bridge, kept up for the worker's life. */
@@ -250,6 +252,10 @@ function createConnection(options: ConnectionOptions) {
           const code = await connectOnce();
           if (code === CLOSE_CODES.versionMismatch) {
             status.set({ state: 'refused', message: MESSAGES.reload });
+            return;
+          }
+          if (code === CLOSE_CODES.stuck) {
+            options.onStuck?.();
             return;
           }
           if (status.value.state === 'attached') failures = 0;

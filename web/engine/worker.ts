@@ -28,12 +28,20 @@ async function start(config: EngineConfig): Promise<void> {
   engine = createLocalEngine(config);
   engine.onStatus((status) => send({ type: 'status', status }));
   engine.onCatalog((catalog) => send({ type: 'catalog', catalog }));
-  relay = connectRelay({ engine, relay: config.relay, appVersion: config.appVersion });
+  const { appVersion } = config;
+  relay = connectRelay({ engine, relay: config.relay, appVersion, onStuck: restart });
   relay.onStatus((status) => send({ type: 'relay-status', status }));
   send({ type: 'ready' });
   // A tab that waits for another tab of its profile leaves the device alone until its turn comes.
   await relay.elected;
   await engine.activate();
+}
+
+/** Ends as a crash does: the page gives this worker up, device and all, and starts another. */
+function restart(): void {
+  setTimeout(() => {
+    throw new Error('a step of a job did not end');
+  });
 }
 
 async function perform(

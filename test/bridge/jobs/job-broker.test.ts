@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { JobResult } from '../../../bridge/services.ts';
+import { CLOSE_CODES } from '../../../protocol/relay.ts';
 import {
   failedFrame,
   fakeStatus,
@@ -179,7 +180,7 @@ describe('a lost tab', () => {
       socket.connection.closed(1006);
     }
     await until(() => outcome.isSettled);
-    expect(outcome.error).toMatchObject({ code: 'tab-disconnected' });
+    expect(outcome.error).toMatchObject({ code: 'internal' });
     expect(outcome.error?.message).toMatch(/lost 3 times.*connection ended \(1006\)/);
     const next = harness.tab('tab-4');
     await vi.advanceTimersByTimeAsync(1_000);
@@ -255,6 +256,39 @@ describe('a lost tab', () => {
   });
 });
 
+describe('a stuck job', () => {
+  /** Heartbeats that name the job and never a step further. */
+  async function standStill(socket: FakeSocket, ms: number): Promise<void> {
+    const { jobId, attempt } = socket.job;
+    for (let step = 1; step <= 3; step += 1) {
+      await vi.advanceTimersByTimeAsync(500);
+      socket.say(progressFrame({ jobId, attempt }, { step }));
+    }
+    for (let past = 0; past < ms && !socket.closedWith; past += 2_000) {
+      await vi.advanceTimersByTimeAsync(2_000);
+      if (!socket.closedWith) socket.heartbeat({ jobId, attempt, step: 3 });
+    }
+  }
+
+  it('R3 is taken from an engine that lives and makes no step, which is told to start anew, and tried once more', async () => {
+    harness = await openHarness(folder.path);
+    const outcome = settled(harness.broker.submit(request({ steps: 20 })));
+    const first = harness.tab('one');
+    await until(() => first.hasJob);
+    await standStill(first, 58_000);
+    expect(first.closedWith).toBeNull();
+    await standStill(first, 66_000);
+    expect(first.closedWith?.code).toBe(CLOSE_CODES.stuck);
+    const second = harness.tab('two');
+    await until(() => second.hasJob);
+    expect(second.job.attempt).toBe(2);
+    await standStill(second, 66_000);
+    await until(() => outcome.isSettled);
+    expect(outcome.error).toMatchObject({ code: 'internal' });
+    expect(outcome.error?.message).toMatch(/stood still on two attempts.*no step for 6\d s/);
+  });
+});
+
 describe('no tab', () => {
   it('R14 waits as long as said and then names what to open', async () => {
     harness = await openHarness(folder.path, { engineWaitMs: 30_000 });
@@ -322,6 +356,39 @@ describe('limits and cancelling', () => {
     await until(() => outcomes[0]!.isSettled);
     outcomes.push(settled(harness.broker.submit(request())));
     await until(() => harness.broker.view().waiting === 2);
+  });
+
+  it('R13 keeps three quarters of the queue from any one client, and says so', async () => {
+    harness = await openHarness(folder.path, { limit: 64 });
+    const own = Array.from({ length: 16 }, () => settled(harness.broker.submit(request())));
+    await until(() => harness.broker.view().waiting === 16);
+    await expect(harness.broker.submit(request())).rejects.toMatchObject({
+      code: 'busy',
+      message: expect.stringMatching(/You have 16 jobs.*--queue-size/),
+    });
+    const other = settled(harness.broker.submit(request({}, { client: 'another' })));
+    await until(() => harness.broker.view().waiting === 17);
+    expect([...own, other].some(({ isSettled }) => isSettled)).toBe(false);
+  });
+
+  it('R13 serves clients in turn, whatever pile one of them has', async () => {
+    harness = await openHarness(folder.path);
+    const seeds = (first: number, count: number, client: string) => {
+      for (let seed = first; seed < first + count; seed += 1)
+        settled(harness.broker.submit(request({ seed }, { client })));
+    };
+    seeds(100, 5, 'greedy');
+    seeds(200, 2, 'modest');
+    seeds(300, 1, 'late');
+    await until(() => harness.broker.view().waiting === 8);
+    const socket = harness.tab();
+    const order: number[] = [];
+    for (let count = 1; count <= 8; count += 1) {
+      await until(() => socket.sentOf('job').length === count);
+      order.push(socket.job.params.seed);
+      answer(socket);
+    }
+    expect(order).toEqual([100, 200, 300, 101, 201, 102, 103, 104]);
   });
 
   it('R12 drops the waiting job of a client that hung up', async () => {

@@ -96,7 +96,7 @@ describe('the embedded job store', () => {
     }
     await jobs.take();
     expect(await jobs.release({ jobId: 'a', attempt: 3 }, LOST)).toBe('failed');
-    expect(jobs.get('a')).toMatchObject({ state: 'failed', error: { code: 'tab-disconnected' } });
+    expect(jobs.get('a')).toMatchObject({ state: 'failed', error: { code: 'internal' } });
     expect(await jobs.take()).toBeNull();
   });
 

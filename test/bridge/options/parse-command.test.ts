@@ -44,6 +44,7 @@ describe('the command line', () => {
       listen: null,
       tls: null,
       credentials: [],
+      passwordFile: null,
       origins: [],
       hasDefaultOrigins: true,
       allowsNullOrigin: false,
