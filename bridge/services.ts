@@ -142,6 +142,8 @@ export interface SettingsStore {
 }
 
 export interface OutputStore {
+  /** Folder of the dated folders. */
+  readonly root: string;
   /** Folder of today's pictures, as a path for a person. */
   readonly folder: string;
   /**

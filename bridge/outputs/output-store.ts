@@ -80,6 +80,10 @@ export class FileOutputStore implements OutputStore {
     this.#now = now;
   }
 
+  get root(): string {
+    return this.#root;
+  }
+
   get folder(): string {
     return join(this.#root, dayFolder(this.#now()));
   }

@@ -46,7 +46,7 @@ function services(calls: string[]): BridgeServices {
       refresh: async () => void calls.push('refresh'),
     },
     settings: { get: () => ({}), set: async () => void calls.push('settings') },
-    outputs: { folder: '/out', save: async () => '/out/x.png' },
+    outputs: { root: '/out', folder: '/out', save: async () => '/out/x.png' },
   };
 }
 

@@ -351,7 +351,7 @@ export function fakeServices(options: FakeOptions = {}) {
         Object.assign(settings, changes);
       },
     },
-    outputs: { folder: '/pictures', save: async () => '/pictures/1.png' },
+    outputs: { root: '/pictures', folder: '/pictures', save: async () => '/pictures/1.png' },
   };
   return { services, commands, settings, library, status, ...queue };
 }

@@ -23,6 +23,7 @@ export function request(
 
 /** Outputs that keep what they were given; `fail` makes the disk full. */
 export class MemoryOutputs implements OutputStore {
+  readonly root = '/out';
   readonly folder = '/out';
   readonly saved: { path: string; image: JobImage; isRedo: boolean }[] = [];
   fail = false;
