@@ -122,10 +122,10 @@ describe('checkpoints of the own disk, in a real browser', () => {
       const vaes = await bridge.get<{ model_name: string }[]>('/sdapi/v1/sd-vae');
       return [loras.map(({ name }) => name), vaes.map(({ model_name }) => model_name)];
     };
-    await expect.poll(lists).toEqual([['style'], ['soft']]);
+    await expect.poll(lists).toEqual([['easel-tiny-lcm', 'style'], ['soft']]);
     await page.reload();
     await bridge.ready();
-    await expect.poll(lists).toEqual([['style'], ['soft']]);
+    await expect.poll(lists).toEqual([['easel-tiny-lcm', 'style'], ['soft']]);
     const response = await bridge.post('/sdapi/v1/txt2img', {
       ...{ prompt: 'a cat <lora:style:0.8>', width: 64, height: 64, steps: 1, seed: 1 },
       override_settings: { sd_model_checkpoint: 'served', sd_vae: 'soft' },
