@@ -74,6 +74,17 @@ export function flatten({ width, height, data }: RgbaPixels, color: string): Pix
   return { width, height, data: out };
 }
 
+/** The colours of a picture without its transparency, as Pillow's `convert("RGB")` leaves them. */
+export function dropAlpha({ width, height, data }: RgbaPixels): Pixels {
+  const out = new Uint8Array(width * height * 3);
+  for (let from = 0, to = 0; from < data.length; from += 4, to += 3) {
+    out[to] = data[from] as number;
+    out[to + 1] = data[from + 1] as number;
+    out[to + 2] = data[from + 2] as number;
+  }
+  return { width, height, data: out };
+}
+
 /** Rec. 601 luma in the fixed point that Pillow uses. */
 function luma(red: number, green: number, blue: number): number {
   return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;

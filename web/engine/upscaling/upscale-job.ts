@@ -4,6 +4,7 @@ import type { GenerationSummary } from '../../../protocol/job.ts';
 import type { GenerateOptions } from '../../shared/engine.ts';
 import type { EngineAccess } from '../browser-access.ts';
 import type { Pixels } from '../images/pixels.ts';
+import { dropAlpha } from '../images/rgba.ts';
 import { blendPixels, cropMiddle } from './enlarge.ts';
 import type { Upscalers } from './upscalers.ts';
 
@@ -25,7 +26,7 @@ export async function runUpscaleJob(
   if (!upscale || encoded === undefined) {
     throw new GenerationError('invalid-request', 'There is no picture to enlarge.');
   }
-  const source = await host.access.decodeImage(encoded, 'The picture');
+  const source = dropAlpha(await host.access.decodeImage(encoded, 'The picture'));
   const { signal } = options;
   const by = (name: string) => (pixels: Pixels, factor: number) =>
     host.upscalers.upscale(pixels, name, factor, {
