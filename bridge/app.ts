@@ -7,6 +7,7 @@ import type { AppEnv } from './app-env.ts';
 import { ClientLog, noteClients } from './client-log.ts';
 import type { Health } from './health.ts';
 import type { Logger } from './log.ts';
+import type { BridgeMetrics } from './metrics.ts';
 import type { FolderModelLibrary } from './models/model-library.ts';
 import { openaiRoutes } from './openai/routes.ts';
 import { OutputLibrary } from './outputs/output-library.ts';
@@ -22,8 +23,8 @@ import { outputRoutes } from './routes/output-routes.ts';
 import { staticRoutes } from './routes/static-routes.ts';
 import type { AccessControl } from './security/access-control.ts';
 import { apiAuth } from './security/api-auth.ts';
-import { routePath } from './security/capability.ts';
 import { limitBody } from './security/body-limit.ts';
+import { routePath } from './security/capability.ts';
 import type { GuessLimit } from './security/guess-limit.ts';
 import type { HostRule } from './security/host-check.ts';
 import {
@@ -45,6 +46,9 @@ export interface AppDeps {
   readonly engine: EngineRoutesOptions;
   readonly downloads: DownloadRoutesOptions['downloads'];
   readonly health: () => Health;
+  readonly metrics: BridgeMetrics;
+  /** Whether every request is worth a line of the log. */
+  readonly logsRequests?: boolean;
   readonly access: AccessControl;
   readonly guesses: GuessLimit;
   readonly hostRule: HostRule;
@@ -65,7 +69,8 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
   app.use(responseHeaders());
   app.use(hostCheck(deps.hostRule));
   app.use(originCheck(deps.originRule));
-  app.use(requestLog(log));
+  app.use(requestLog(log, deps.logsRequests ? 'info' : 'debug'));
+  app.use(deps.metrics.middleware());
   const clients = new ClientLog();
   app.use(noteClients(clients));
   // The relay has a key of its own; the other two show what they may.
@@ -76,6 +81,7 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
   app.post('/sdapi/v1/options', needsListedOrigin());
 
   app.route('/', healthRoutes(deps.health, { access, guesses }));
+  app.route('/', deps.metrics.routes());
   app.route('/', loginRoutes({ access, guesses, isTls: deps.isTls }));
   app.route('/', engineRoutes(deps.engine));
   app.route('/', modelRoutes(deps.library));

@@ -11,6 +11,7 @@ import { type Health, healthOf } from './health.ts';
 import { JobBroker } from './jobs/job-broker.ts';
 import { LocalJobStore } from './jobs/local-job-store.ts';
 import type { Logger } from './log.ts';
+import { BridgeMetrics } from './metrics.ts';
 import { Hasher } from './models/hasher.ts';
 import { FolderModelLibrary } from './models/model-library.ts';
 import type { BridgeOptions } from './options/options.ts';
@@ -231,6 +232,11 @@ async function assemble(
       isStarting: Date.now() - expectedSince < BROWSER_START_MS,
       pageUrl: pageUrl(),
     });
+  const metrics = new BridgeMetrics({ queue: () => jobs.view(), engines: () => relay.list() });
+  store.onEvent((event) => {
+    const record = event.type === 'ended' ? store.get(event.jobId) : null;
+    if (record) metrics.jobEnded(record);
+  });
   let token = randomToken();
   let { checkpoint } = options.engine;
   const app = createApp({
@@ -238,6 +244,8 @@ async function assemble(
     library,
     downloads,
     health,
+    metrics,
+    logsRequests: options.logFormat === 'json',
     access,
     guesses,
     distFolder,

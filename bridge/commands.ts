@@ -55,6 +55,7 @@ export async function serve(
   const line = new StatusLine(process.stdout);
   const log = createLogger({
     level: options.logLevel,
+    format: options.logFormat,
     write: (text) => (process.stdout.isTTY ? line.print(text) : console.error(text)),
   });
   const bridge = await startBridge(options, { distFolder, log });

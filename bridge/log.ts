@@ -1,5 +1,19 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+
 export const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** A line for a person, or one JSON object a line for a log collector. */
+export const LOG_FORMATS = ['text', 'json'] as const;
+export type LogFormat = (typeof LOG_FORMATS)[number];
+
+/** The request that the present work is done for; lines written meanwhile carry its id. */
+const requestIds = new AsyncLocalStorage<string>();
+
+/** Runs `work` so that every log line written in it carries the request's id. */
+export function withRequestId<T>(requestId: string, work: () => T): T {
+  return requestIds.run(requestId, work);
+}
 
 /** Facts beside a log line. Never a prompt, a password, a token or a client's address. */
 export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
@@ -13,6 +27,7 @@ export interface Logger {
 
 export interface LoggerOptions {
   readonly level?: LogLevel;
+  readonly format?: LogFormat;
   /** Takes one finished line without its line break. */
   readonly write?: (line: string) => void;
   readonly now?: () => Date;
@@ -34,9 +49,15 @@ function formatFields(fields: LogFields): string {
     .join('');
 }
 
-/** A logger that writes one line an event: time, level, sentence, `key=value` pairs. */
+/** One JSON object: `time`, `level`, `message`, and the fields, which cannot replace those three. */
+function formatJson(time: string, level: string, message: string, fields: LogFields): string {
+  return JSON.stringify({ ...fields, time, level, message });
+}
+
+/** A logger that writes one line an event: time, level, sentence, `key=value` pairs; or the same as JSON. */
 export function createLogger({
   level = 'info',
+  format = 'text',
   write = (line) => console.error(line),
   now = () => new Date(),
 }: LoggerOptions = {}): Logger {
@@ -45,7 +66,11 @@ export function createLogger({
     (name: Exclude<LogLevel, 'silent'>) =>
     (message: string, fields: LogFields = {}) => {
       if (LOG_LEVELS.indexOf(name) > limit) return;
-      write(`${now().toISOString()} ${name.padEnd(5)} ${plain(message)}${formatFields(fields)}`);
+      const request = requestIds.getStore();
+      const facts = request === undefined ? fields : { request, ...fields };
+      const time = now().toISOString();
+      if (format === 'json') write(formatJson(time, name, message, facts));
+      else write(`${time} ${name.padEnd(5)} ${plain(message)}${formatFields(facts)}`);
     };
   return { error: at('error'), warn: at('warn'), info: at('info'), debug: at('debug') };
 }

@@ -49,7 +49,8 @@ export async function build({ onlyIfStale = false, logLevel = 'warn' } = {}) {
     publicDir: false,
     logLevel,
     // Everything the bridge needs is inside the one file: it runs from a package without node_modules.
-    ssr: { noExternal: true, target: 'node' },
+    // The shared queue's client is loaded with --redis alone, and installed beside it.
+    ssr: { noExternal: true, external: ['bullmq', 'ioredis'], target: 'node' },
     build: {
       ssr: 'bridge/main.ts',
       outDir: 'build/bridge',

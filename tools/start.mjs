@@ -1,5 +1,6 @@
-// `npm start`: sets up what is missing, then becomes the bridge. The bridge runs in this very
-// process; npm puts a shell in between, which dies of a signal without passing it on.
+#!/usr/bin/env node
+// `npm start` and `npx`: sets up what is missing, then becomes the bridge. The bridge runs in this very
+// process; npm and npx put a shell in between, which dies of a signal without passing it on.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -9,7 +10,7 @@ import { ensureDependencies, ROOT, requireNode } from './lib/setup.mjs';
 const PARENT_CHECK_MS = 250;
 
 requireNode();
-if (process.env.npm_lifecycle_event === 'start') {
+if (['start', 'npx'].includes(process.env.npm_lifecycle_event)) {
   const parent = process.ppid;
   const watch = setInterval(() => {
     if (process.ppid === parent) return;

@@ -307,6 +307,14 @@ export const FLAGS = [
     shown: 'info',
   },
   {
+    names: ['log-format'],
+    kind: 'value',
+    value: 'text|json',
+    group: 'Queue and data',
+    help: 'lines for people, or a JSON object each, requests included',
+    shown: 'text',
+  },
+  {
     names: ['clear-cache'],
     kind: 'switch',
     group: 'Queue and data',

@@ -1,6 +1,6 @@
 import type { AccessTokens } from '../../protocol/downloads/http-client.ts';
 import type { GenerationInput } from '../../protocol/generation.ts';
-import type { LogLevel } from '../log.ts';
+import type { LogFormat, LogLevel } from '../log.ts';
 
 /** One user of the page and the API. */
 export interface Credential {
@@ -84,6 +84,7 @@ export interface BridgeOptions {
   readonly finishOrphans: boolean;
   readonly dataFolder: string;
   readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
 }
 
 /** One picture from the command line. */

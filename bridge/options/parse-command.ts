@@ -11,7 +11,7 @@ import { GenerationError } from '../../protocol/errors.ts';
 import { GENERATION_LIMITS, MAX_RANDOM_SEED } from '../../protocol/generation.ts';
 import { SAMPLERS, SCHEDULERS } from '../../protocol/samplers.ts';
 import { EASEL_VERSION } from '../../protocol/version.ts';
-import { LOG_LEVELS } from '../log.ts';
+import { LOG_FORMATS, LOG_LEVELS } from '../log.ts';
 import { parseCredential, parsePasswordFile } from '../security/password-file.ts';
 import { type FlagValues, readFlags } from './flag-reader.ts';
 import { FLAGS } from './flag-table.ts';
@@ -274,6 +274,7 @@ function readOptions(flags: FlagValues, surroundings: Surroundings): BridgeOptio
     finishOrphans: flags.isOn('finish-orphans'),
     dataFolder,
     logLevel: flags.choice('log-level', LOG_LEVELS, 'info'),
+    logFormat: flags.choice('log-format', LOG_FORMATS, 'text'),
   };
 }
 

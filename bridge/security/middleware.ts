@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { MiddlewareHandler } from 'hono';
 import { errorBody } from '../a1111/errors.ts';
 import type { AppContext, AppEnv } from '../app-env.ts';
-import type { Logger } from '../log.ts';
+import { type Logger, withRequestId } from '../log.ts';
 import { checkHost, type HostRule, type RequestTarget } from './host-check.ts';
 import { judgeOrigin, type OriginRule } from './origin-check.ts';
 
@@ -82,18 +82,21 @@ export function needsListedOrigin(): Middleware {
   };
 }
 
-/** Names the request, times it, and logs it without query and without capability. */
-export function requestLog(log: Logger): Middleware {
+/**
+ * Names the request, times it, and logs it without query and without capability: at level `info` where
+ * the log is kept by a collector, else at `debug`.
+ */
+export function requestLog(log: Logger, level: 'info' | 'debug' = 'debug'): Middleware {
   return async function requestLog(c, next) {
     const given = c.req.header('x-request-id')?.trim() ?? '';
     const requestId = /^[\x21-\x7e]{1,200}$/.test(given) ? given : randomUUID();
     c.set('requestId', requestId);
     const start = performance.now();
-    await next();
+    await withRequestId(requestId, next);
     const seconds = (performance.now() - start) / 1000;
     c.header('x-request-id', requestId);
     c.header('x-process-time', seconds.toFixed(4));
-    log.debug('request', {
+    log[level]('request', {
       method: c.req.method,
       path: c.req.path,
       status: c.res.status,

@@ -5,6 +5,7 @@ import { type AppDeps, createApp } from '../../bridge/app.ts';
 import type { AppEnv } from '../../bridge/app-env.ts';
 import { ModelDownloads } from '../../bridge/downloads/model-downloads.ts';
 import { healthOf } from '../../bridge/health.ts';
+import { BridgeMetrics } from '../../bridge/metrics.ts';
 import { AccessControl } from '../../bridge/security/access-control.ts';
 import { MAX_BODY_BYTES } from '../../bridge/security/body-limit.ts';
 import { GuessLimit } from '../../bridge/security/guess-limit.ts';
@@ -90,6 +91,10 @@ function appWith({
       hasRoom: () => true,
       upgrade: async (c) => c.text('upgraded', 200),
     },
+    metrics: new BridgeMetrics({
+      queue: () => ({ waiting: 0, running: 0, limit: 64 }),
+      engines: () => [],
+    }),
     health: () =>
       healthOf({
         engines: [],

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { lockDataFolder } from '../../bridge/data-lock.ts';
 import { writeFileWhole } from '../../bridge/files.ts';
 import { healthHttpStatus, healthOf } from '../../bridge/health.ts';
-import { createLogger } from '../../bridge/log.ts';
+import { createLogger, withRequestId } from '../../bridge/log.ts';
 import { openSettingsStore } from '../../bridge/settings-store.ts';
 import { activityText, progressText, StatusLine } from '../../bridge/terminal/status-line.ts';
 import { FAKE_CATALOG, fakeStatus, progressFrame } from '../fakes/tab-frames.ts';
@@ -161,6 +161,25 @@ describe('the log', () => {
     log.warn('two\nlines', { path: 'a b', n: 1, none: undefined, evil: 'x\u001b[31m\r\ny' });
     expect(lines).toEqual([
       '1970-01-01T00:00:00.000Z warn  two lines path="a b" n=1 evil="x [31m  y"',
+    ]);
+  });
+
+  it('writes JSON whose fields cannot replace its own, with the id of the request', () => {
+    const lines: string[] = [];
+    const log = createLogger({
+      format: 'json',
+      write: (line) => lines.push(line),
+      now: () => new Date(0),
+    });
+    withRequestId('r-1', () =>
+      log.info('two\nlines', { level: 'forged', job: 'j', none: undefined }),
+    );
+    log.error('outside');
+    expect(lines.every((line) => !line.includes('\n'))).toBe(true);
+    const time = '1970-01-01T00:00:00.000Z';
+    expect(lines.map((line) => JSON.parse(line))).toEqual([
+      { request: 'r-1', job: 'j', time, level: 'info', message: 'two\nlines' },
+      { time, level: 'error', message: 'outside' },
     ]);
   });
 });

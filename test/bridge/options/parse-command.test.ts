@@ -85,6 +85,7 @@ describe('the command line', () => {
       },
       dataFolder: '/data',
       logLevel: 'info',
+      logFormat: 'text',
     });
   });
 
