@@ -11,7 +11,9 @@ export default defineConfig({
         test: {
           name: 'node',
           environment: 'node',
-          include: ['test/{protocol,compiler,engine,bridge,page,tools}/**/*.test.{ts,tsx}'],
+          include: [
+            'test/{protocol,compiler,engine,bridge,page,promises,tools}/**/*.test.{ts,tsx}',
+          ],
           testTimeout: 60_000,
         },
       },

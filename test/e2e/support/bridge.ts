@@ -45,6 +45,8 @@ interface BridgeSurroundings {
   readonly root?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly dataDir?: string;
+  /** A port of before, for a bridge that is started again. */
+  readonly port?: number;
 }
 
 /**
@@ -53,9 +55,9 @@ interface BridgeSurroundings {
  */
 export async function startBridge(
   args: readonly string[] = [],
-  { root = ROOT, env = {}, dataDir: given }: BridgeSurroundings = {},
+  { root = ROOT, env = {}, dataDir: given, port: wanted }: BridgeSurroundings = {},
 ): Promise<RunningBridge> {
-  const port = await freePort();
+  const port = wanted ?? (await freePort());
   const dataDir = given ?? mkdtempSync(join(tmpdir(), 'easel-e2e-'));
   const child = spawn(
     process.execPath,
