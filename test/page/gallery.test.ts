@@ -5,10 +5,10 @@ import {
   formOfPicture,
   keepPicture,
   loadGallery,
-  matches,
   removePictures,
   stepPicture,
 } from '../../web/page/gallery.ts';
+import { filterPictures, NO_FILTER } from '../../web/page/gallery-filter.ts';
 import { createGalleryStore, withChanges } from '../../web/page/gallery-store.ts';
 import type { Picture, PictureInfo } from '../../web/page/picture.ts';
 import { mapShelves } from '../fakes/map-shelves.ts';
@@ -37,6 +37,9 @@ function info(overrides: Partial<PictureInfo> = {}): PictureInfo {
 function picture(overrides: Partial<PictureInfo> = {}): Picture {
   return { info: info(overrides), file: new Blob(['png']) };
 }
+
+const matches = (picture: PictureInfo, query: string) =>
+  filterPictures([picture], { ...NO_FILTER, query }).length === 1;
 
 const noThumb = async () => null;
 
@@ -151,7 +154,7 @@ describe('search', () => {
     state.pictures.value = state.pictures.value.map((entry) =>
       entry.id === 'b' ? { ...entry, prompt: 'a pear' } : entry,
     );
-    state.query.value = 'apple';
+    state.filter.value = { ...NO_FILTER, query: 'apple' };
     state.openId.value = 'c';
     stepPicture(state, 1);
     expect(state.openId.value).toBe('a');
@@ -184,5 +187,19 @@ describe('formOfPicture', () => {
     expect(formOfPicture(info({ sampler: 'Future', checkpoint: null }))).not.toHaveProperty(
       'sampler',
     );
+  });
+
+  it('goes by the infotext where there is one: hires fix and clip skip, or none of them', () => {
+    const settings = 'Steps: 9, Sampler: Euler, CFG scale: 3, Seed: 5, Size: 256x128';
+    const plain = formOfPicture(info({ infotext: `an owl\n${settings}` }));
+    expect(plain).toMatchObject({ prompt: 'an owl', steps: '9', width: '256', hires: 'off' });
+    expect(plain.clipSkip).toBe('1');
+    const hires = `${settings}, Clip skip: 2, Denoising strength: 0.5, Hires upscale: 2, Hires upscaler: Latent`;
+    expect(formOfPicture(info({ infotext: `an owl\n${hires}` }))).toMatchObject({
+      hires: 'on',
+      hiresScale: '2',
+      clipSkip: '2',
+      width: '256',
+    });
   });
 });

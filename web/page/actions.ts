@@ -8,6 +8,7 @@ import { type FormValues, toGenerationParams } from './form.ts';
 import { keepPicture } from './gallery.ts';
 import type { GalleryStore } from './gallery-store.ts';
 import { MAX_PICTURE_BYTES, type MeasurePicture, openPicture } from './init-picture.ts';
+import type { OutputStore } from './outputs.ts';
 import { type Picture, toPicture } from './picture.ts';
 import { readPictureText } from './png-info.ts';
 import { type AppState, type InspectedPicture, setFields } from './state.ts';
@@ -17,6 +18,8 @@ export interface ActionContext {
   readonly state: AppState;
   readonly engine: Engine;
   readonly galleryStore: GalleryStore;
+  /** The bridge's saved pictures; missing where no bridge gives them. */
+  readonly outputs?: OutputStore;
   /** Makes the small picture of the gallery's grid. */
   readonly makeThumb: (file: Blob) => Promise<Blob | null>;
   /** Whoever downloads models; missing where nobody can (a bridge that wants its password first). */
@@ -224,6 +227,15 @@ export function reuseSettings({ state }: ActionContext, values: Partial<FormValu
     setFields(state, { ...others, ...(checkpoint && isThere ? { checkpoint } : {}) });
     state.gallery.openId.value = null;
     state.view.value = 'create';
+  });
+}
+
+/** Shows a picture of the gallery in PNG info. */
+export async function sendToPngInfo(context: ActionContext, file: Blob): Promise<void> {
+  await inspectPicture(context, file);
+  batch(() => {
+    context.state.gallery.openId.value = null;
+    context.state.view.value = 'png-info';
   });
 }
 

@@ -44,6 +44,8 @@ export interface BridgeApi {
   address(path: string): string;
   get<T>(path: string, schema: z.ZodType<T>, options?: RequestOptions): Promise<T>;
   post(path: string, body: unknown, options?: RequestOptions): Promise<void>;
+  /** A POST whose reply is read. */
+  send<T>(path: string, body: unknown, schema: z.ZodType<T>, options?: RequestOptions): Promise<T>;
   bytes(path: string): Promise<Uint8Array<ArrayBuffer>>;
   /** Follows all jobs until the returned function is called; reconnects by itself. */
   events(onEvent: (event: BridgeEvent) => void): () => void;
@@ -122,22 +124,32 @@ export function createBridgeApi(
     return reply;
   }
 
+  async function read<T>(reply: Response, path: string, schema: z.ZodType<T>): Promise<T> {
+    const parsed = schema.safeParse(await reply.json().catch(() => null));
+    if (parsed.success) return parsed.data;
+    throw new GenerationError('internal', `The bridge's reply to ${path} is not understood.`);
+  }
+
+  function send(path: string, body: unknown, { signal, headers = {} }: RequestOptions = {}) {
+    return request(path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: JSON.stringify(body),
+      ...(signal ? { signal } : {}),
+    });
+  }
+
   return {
     address,
     async get(path, schema, { signal, headers = {}, accepts = [] } = {}) {
       const init = { headers, cache: 'no-store' as const, ...(signal ? { signal } : {}) };
-      const reply = await request(path, init, accepts);
-      const parsed = schema.safeParse(await reply.json().catch(() => null));
-      if (parsed.success) return parsed.data;
-      throw new GenerationError('internal', `The bridge's reply to ${path} is not understood.`);
+      return await read(await request(path, init, accepts), path, schema);
     },
-    async post(path, body, { signal, headers = {} } = {}) {
-      await request(path, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', ...headers },
-        body: JSON.stringify(body),
-        ...(signal ? { signal } : {}),
-      });
+    async post(path, body, options) {
+      await send(path, body, options);
+    },
+    async send(path, body, schema, options) {
+      return await read(await send(path, body, options), path, schema);
     },
     async bytes(path) {
       return new Uint8Array(await (await request(path, {})).arrayBuffer());

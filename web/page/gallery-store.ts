@@ -2,6 +2,18 @@ import { createStore, delMany, entries, get, set } from 'idb-keyval';
 import { z } from 'zod';
 import type { Picture, PictureInfo } from './picture.ts';
 
+/** Some pictures could not be deleted; the others are gone. */
+export class NotRemoved extends Error {
+  /** Ids of those that are still there. */
+  readonly kept: readonly string[];
+
+  constructor(kept: readonly string[]) {
+    super(`${kept.length} pictures were not deleted`);
+    this.name = 'NotRemoved';
+    this.kept = kept;
+  }
+}
+
 /** A shelf of values by id; IndexedDB in the browser, a map in tests. */
 export interface Shelf {
   get(id: string): Promise<unknown>;
@@ -113,6 +125,11 @@ function browserShelf(name: string): Shelf {
     delete: async (ids) => delMany([...ids], open()),
     entries: async () => entries<string, unknown>(open()),
   };
+}
+
+/** Small pictures of the bridge's saved ones, kept apart from this browser's own. */
+export function outputThumbs(): Shelf {
+  return browserShelf('output-thumbs');
 }
 
 /** The shelves of this browser profile. */

@@ -18,9 +18,11 @@ import {
   browserShelves,
   createGalleryStore,
   type GalleryStore,
+  outputThumbs,
   withChanges,
 } from './gallery-store.ts';
 import { ensureIsolation, isolationBrowser, settleServiceWorker } from './isolation.ts';
+import { createOutputStore, type OutputStore, withOutputs } from './outputs.ts';
 import { jobProgressView } from './progress-text.ts';
 import { createRemoteEngine } from './remote-engine.ts';
 import { loadSettings, saveSettings } from './settings.ts';
@@ -100,6 +102,13 @@ function openGallery(state: AppState): GalleryStore {
   return store;
 }
 
+/** The saved pictures of the bridge that this page came from. */
+function openOutputs(state: AppState): OutputStore | null {
+  if (state.server.value !== 'bridge') return null;
+  const api = createBridgeApi(state.baseUrl.value);
+  return createOutputStore(api, { thumbs: outputThumbs(), makeThumb: makeThumbnail });
+}
+
 /** The tab's title says how far the job is, for those who look at another tab. */
 function followProgress(state: AppState): void {
   effect(() => {
@@ -161,10 +170,13 @@ async function main(): Promise<void> {
   persistSettings(state);
   guardDrops();
   followProgress(state);
-  const galleryStore = openGallery(state);
+  const browserStore = openGallery(state);
+  const outputs = openOutputs(state);
+  const galleryStore = outputs ? withOutputs(browserStore, outputs) : browserStore;
   const downloader = openDownloader(state);
   const context = {
     ...{ state, engine, galleryStore, makeThumb: makeThumbnail },
+    ...(outputs === null ? {} : { outputs }),
     ...(downloader === null ? {} : { downloader }),
   };
   followDownloads(context);

@@ -296,6 +296,36 @@ export const en = {
     title: 'Gallery',
     emptyTitle: 'Nothing here yet',
     emptyText: 'Every picture made in this browser is kept here.',
+    loading: 'Looking for pictures…',
+    filterTitle: 'Show only',
+    filters: {
+      place: 'Kept in',
+      checkpoint: 'Checkpoint',
+      sampler: 'Sampler',
+      size: 'Size',
+      period: 'Made',
+    },
+    any: 'Any',
+    places: { any: 'Anywhere', browser: 'This browser', folder: 'Output folder' },
+    periods: {
+      any: 'Any time',
+      today: 'Today',
+      week: 'In the last 7 days',
+      month: 'In the last 30 days',
+      older: 'Before that',
+    },
+    showAll: 'Show all',
+    broken: 'This file is damaged or gone.',
+    select: (prompt: string) => `Select: ${prompt === '' ? 'picture without a prompt' : prompt}`,
+    selected: (count: number) => (count === 0 ? 'None selected' : `${count} selected`),
+    selectAll: 'Select all',
+    selectNone: 'Select none',
+    zip: 'Download as zip',
+    packing: (done: number, total: number) => `Packing ${done} of ${total}`,
+    removeManyQuestion: (count: number) =>
+      count === 1 ? 'Delete this picture for good?' : `Delete these ${count} pictures for good?`,
+    place: 'Saved as',
+    toPngInfo: 'Send to PNG info',
     search: 'Search in prompts',
     noMatch: 'No picture matches.',
     count: (count: number) => (count === 1 ? '1 picture' : `${count} pictures`),
@@ -306,17 +336,26 @@ export const en = {
     remove: 'Delete',
     removeQuestion: 'Delete this picture for good?',
     keep: 'Keep',
-    reuse: 'Use these settings',
-    beginWith: 'Begin with this picture',
-    missing: 'The file of this picture is gone from the browser’s storage.',
-    notRemoved:
-      'The picture could not be deleted: the browser refused. Reload the page and try again.',
+    reuse: 'Reuse all',
+    beginWith: 'Send to Create',
+    missing: 'The file of this picture is damaged or gone.',
     viewer: 'Picture',
     unreadableRecords: (count: number) =>
       count === 1 ? '1 record cannot be read' : `${count} records cannot be read`,
-    notKept:
-      'The picture could not be kept in the gallery: the browser’s storage is full or blocked. Download it, or delete older pictures.',
-    unreadable: 'The gallery could not be opened: the browser blocks storage for this page.',
+    problems: {
+      unreadable: 'The gallery could not be opened: the browser blocks storage for this page.',
+      'not-kept':
+        'The picture could not be kept in the gallery: the browser’s storage is full or blocked. Download it, or delete older pictures.',
+      'not-removed':
+        'The pictures could not be deleted: the browser refused. Reload the page and try again.',
+      'outputs-unreadable':
+        'The bridge does not answer, so its output folder is not shown. Pictures of this browser are. Start the bridge and open the gallery again.',
+      'outputs-not-removed':
+        'Some pictures of the output folder are still there: the bridge does not answer, or may not delete them. Look at the folder’s permissions and try again.',
+      'zip-too-large': 'More than 4 GB do not fit into one zip. Select fewer pictures.',
+      'zip-failed':
+        'Not all pictures went into the zip: files are damaged or gone, or memory is short. Select fewer pictures and try again.',
+    },
   },
   pngInfo: {
     title: 'PNG info',

@@ -1,29 +1,31 @@
+import '../styles/library.css';
+import { useEffect } from 'preact/hooks';
+import { loadOutputs } from '../gallery.ts';
+import { NO_FILTER } from '../gallery-filter.ts';
+import { clearSelection, selectAll } from '../gallery-selection.ts';
 import { t } from '../strings/strings.ts';
 import { useApp } from './context.ts';
+import { GalleryFilters } from './gallery-filters.tsx';
 import { EaselMark } from './icons.tsx';
 import { PictureDialog } from './picture-dialog.tsx';
 import { PictureGrid } from './picture-grid.tsx';
+import { SelectionBar } from './selection-bar.tsx';
 
-const PROBLEM_TEXTS = {
-  unreadable: t.gallery.unreadable,
-  'not-kept': t.gallery.notKept,
-  'not-removed': t.gallery.notRemoved,
-} as const;
-
-/** What went wrong with the browser's storage; shown on the stage as well, where pictures are made. */
+/** What went wrong with storage, folder or zip; shown on the stage as well, where pictures are made. */
 export function GalleryProblemNote() {
   const problem = useApp().state.gallery.problem.value;
   return problem ? (
     <p class="problem" role="alert">
-      {PROBLEM_TEXTS[problem]}
+      {t.gallery.problems[problem]}
     </p>
   ) : null;
 }
 
 function Contents() {
   const { gallery } = useApp().state;
-  if (!gallery.isLoaded.value) return null;
-  if (gallery.pictures.value.length === 0) {
+  if (!gallery.isLoaded.value) return <p class="quiet">{t.gallery.loading}</p>;
+  if (gallery.all.value.length === 0) {
+    if (gallery.areOutputsLoading.value) return <p class="quiet">{t.gallery.loading}</p>;
     return (
       <div class="canvas-empty">
         <EaselMark />
@@ -32,14 +34,53 @@ function Contents() {
       </div>
     );
   }
-  if (gallery.matching.value.length === 0) return <p class="quiet">{t.gallery.noMatch}</p>;
+  if (gallery.matching.value.length === 0) {
+    return (
+      <div class="ask">
+        <p class="quiet">{t.gallery.noMatch}</p>
+        <button
+          type="button"
+          onClick={() => {
+            gallery.filter.value = NO_FILTER;
+          }}
+        >
+          {t.gallery.showAll}
+        </button>
+      </div>
+    );
+  }
   return <PictureGrid pictures={gallery.matching.value} />;
 }
 
-/** Every picture that this browser keeps. */
-export function GalleryView() {
+/** Ctrl+A selects all that is shown and Escape none, outside of fields. */
+function useSelectionKeys(): void {
   const { gallery } = useApp().state;
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      const isField = (event.target as Element).closest(
+        'input:not([type=checkbox]), select, textarea, dialog',
+      );
+      if (isField) return;
+      if (event.key === 'Escape') clearSelection(gallery.selection);
+      if (event.key.toLowerCase() === 'a' && (event.ctrlKey || event.metaKey)) {
+        event.preventDefault();
+        selectAll(gallery.selection, gallery.matching);
+      }
+    };
+    addEventListener('keydown', press);
+    return () => removeEventListener('keydown', press);
+  }, [gallery]);
+}
+
+/** Every picture that this browser keeps, and every saved one of the bridge's output folder. */
+export function GalleryView() {
+  const { state, outputs } = useApp();
+  const { gallery } = state;
   const unreadable = gallery.unreadable.value;
+  useSelectionKeys();
+  useEffect(() => {
+    if (outputs) void loadOutputs(gallery, outputs);
+  }, [gallery, outputs]);
   return (
     <main class="page page-wide" id="content">
       <div class="page-head">
@@ -53,12 +94,14 @@ export function GalleryView() {
           class="search"
           aria-label={t.gallery.search}
           placeholder={t.gallery.search}
-          value={gallery.query.value}
+          value={gallery.filter.value.query}
           onInput={(event) => {
-            gallery.query.value = event.currentTarget.value;
+            gallery.filter.value = { ...gallery.filter.value, query: event.currentTarget.value };
           }}
         />
       </div>
+      {gallery.all.value.length > 0 && <GalleryFilters />}
+      <SelectionBar />
       <GalleryProblemNote />
       <Contents />
       <PictureDialog />

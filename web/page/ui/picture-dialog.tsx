@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { beginWith, reuseSettings } from '../actions.ts';
+import { beginWith, reuseSettings, sendToPngInfo } from '../actions.ts';
 import { formOfPicture, stepPicture } from '../gallery.ts';
+import { isOutput } from '../outputs.ts';
 import type { PictureInfo } from '../picture.ts';
 import { t } from '../strings/strings.ts';
 import { CanvasImage } from './canvas.tsx';
@@ -67,15 +68,24 @@ function OpenPicture({ info }: { info: PictureInfo }) {
           />
         )}
       </div>
+      <p class="quiet">
+        {new Date(info.createdAt).toLocaleString()}
+        {isOutput(info.id) && ` · ${t.gallery.place} ${info.id.slice(info.id.indexOf(':') + 1)}`}
+      </p>
       {file instanceof Blob && <PictureCaption picture={{ info, file }} hasDownload={true} />}
       <div class="viewer-actions">
         <button type="button" onClick={() => reuseSettings(app, formOfPicture(info))}>
           {t.gallery.reuse}
         </button>
         {file instanceof Blob && (
-          <button type="button" onClick={() => void beginWith(app, file)}>
-            {t.gallery.beginWith}
-          </button>
+          <>
+            <button type="button" onClick={() => void beginWith(app, file)}>
+              {t.gallery.beginWith}
+            </button>
+            <button type="button" onClick={() => void sendToPngInfo(app, file)}>
+              {t.gallery.toPngInfo}
+            </button>
+          </>
         )}
         <DeleteButton key={info.id} picture={info} />
       </div>
@@ -87,7 +97,7 @@ function OpenPicture({ info }: { info: PictureInfo }) {
 export function PictureDialog() {
   const { gallery } = useApp().state;
   const ref = useRef<HTMLDialogElement>(null);
-  const info = gallery.pictures.value.find((picture) => picture.id === gallery.openId.value);
+  const info = gallery.all.value.find((picture) => picture.id === gallery.openId.value);
   const isOpen = info !== undefined;
   useEffect(() => {
     const dialog = ref.current;
