@@ -291,6 +291,8 @@ export const generationParams = z.object({
   emphasis: z.enum(EMPHASIS_MODES).default('Original'),
   /** How many of a full chunk's last tokens may move to the next one to keep a comma's words together. */
   commaPadding: z.int().min(0).max(74).default(20),
+  /** False: tags of the prompts like `<lora:name:1>` are left out of the text as ever, but load nothing. */
+  usesNetworks: z.boolean().default(true),
   /** Prompt editing as A1111 before 1.6: numbers with a point are shares, in both passes. */
   useOldScheduling: z.boolean().default(false),
   /** Name of the checkpoint as the catalogue has it; null is the one in use. */

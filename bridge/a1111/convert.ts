@@ -247,6 +247,7 @@ function commonParams(
     etaNoiseSeedDelta: Math.trunc(optionNumber(options, 'eta_noise_seed_delta', 0)),
     randnSource: NOISE_SOURCES.get(options.randn_source) ?? 'gpu',
     isTiling: request.tiling ?? options.tiling === true,
+    usesNetworks: !request.disable_extra_networks,
     refiner: refinerOf(request, options, checkpoints),
     checkpoint,
     vae: typeof options.sd_vae === 'string' ? options.sd_vae.slice(0, 1000) : null,

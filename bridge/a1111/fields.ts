@@ -74,7 +74,7 @@ export const FIELDS: readonly FieldEntry[] = [
     'one of the same latents; SDXL’s own refiner, whose UNet reads another text encoder, is not read',
   ),
   works('refiner_switch_at', '0 to 1; absent: from the first step on, as in A1111'),
-  inert('disable_extra_networks', 'LoRA tags always count'),
+  works('disable_extra_networks', 'true: LoRA tags load nothing'),
   works('firstpass_image', 'with `enable_hr`, in the place of the first pass’s picture'),
   inert('comments', 'for A1111’s own page'),
   works('enable_hr', 'a second pass at a larger size', 'txt2img'),

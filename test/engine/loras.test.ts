@@ -2,7 +2,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test } from 'vitest';
 import type { ModelListing } from '../../protocol/catalog.ts';
-import { GENERATION_DEFAULTS, type GenerationParams } from '../../protocol/generation.ts';
+import {
+  GENERATION_DEFAULTS,
+  type GenerationParams,
+  hiresParams,
+} from '../../protocol/generation.ts';
 import { openCheckpoint } from '../../web/compiler/checkpoint.ts';
 import { compileCheckpoint } from '../../web/compiler/compile.ts';
 import { openLora } from '../../web/compiler/lora/lora-file.ts';
@@ -219,3 +223,37 @@ test('a textual inversion stands for its name, without a compile, and is told in
     expect.stringContaining('The textual inversion "sdxl-ti" was left out.'),
   ]);
 }, 60_000);
+
+test('a hires prompt has its own LoRAs in the second pass, and the job tells of both', async () => {
+  const { engine, access } = start(['sd15-kohya', 'sd15-peft']);
+  const make = async (
+    prompt: string,
+    second: string | null,
+    change: Partial<GenerationParams> = {},
+  ) => {
+    const images: GeneratedImage[] = [];
+    const before = access.pictures.length;
+    const hires = hiresParams.parse({ scale: 1, denoisingStrength: 0.7, prompt: second });
+    const onImage = (image: GeneratedImage) => void images.push(image);
+    await engine.generate({ ...PARAMS, ...change, prompt, hires }, { onImage });
+    return { infotext: images[0]!.infotext, pixels: access.pictures[before]!.data };
+  };
+  const [none, kohya, peft] = ['a cat', 'a cat<lora:sd15-kohya:2>', 'a cat<lora:sd15-peft:2>'];
+  const own = await make(kohya, peft);
+  expect(own.infotext).toMatch(/Lora hashes: "sd15-kohya: [0-9a-f]{12}, sd15-peft: [0-9a-f]{12}"/);
+  const [plain, same, late] = [
+    await make(none, null),
+    await make(kohya, null),
+    await make(none, peft),
+  ];
+  for (const other of [plain, same, late]) {
+    expect(off(own.pixels, other.pixels)).toBeGreaterThan(1);
+  }
+  expect(late.infotext).toMatch(/Lora hashes: "sd15-peft: [0-9a-f]{12}"/);
+  // Nothing of the second pass stays for the next job.
+  expect((await make(none, null)).pixels).toEqual(plain.pixels);
+  // Without networks the tags are cut out of the text and that is all.
+  const off2 = await make(kohya, peft, { usesNetworks: false });
+  expect(off2.pixels).toEqual(plain.pixels);
+  expect(off2.infotext).not.toContain('Lora hashes');
+});

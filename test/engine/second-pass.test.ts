@@ -23,7 +23,7 @@ const params = (hires: Partial<HiresParams>, change: Partial<GenerationParams> =
 });
 const CONTROL = { isInterrupted: () => false, isSkipped: () => false, beginBatch() {} };
 
-async function run(job: Pick<PipelineJob, 'params' | 'model' | 'loadPass'>) {
+async function run(job: Pick<PipelineJob, 'params' | 'model' | 'loadPass' | 'loras'>) {
   const finished: FinishedPicture[] = [];
   const result = await generate({
     ...{ ...job, control: CONTROL },
@@ -91,6 +91,58 @@ describe('a second pass with its own checkpoint', () => {
     await expect(run({ params: asked, model: first, loadPass })).rejects.toThrow(
       'The checkpoint other [01] has latents of another shape',
     );
+  });
+});
+
+describe('a second pass whose prompt names other LoRAs', () => {
+  const used = (name: string) => [{ name, shortHash: `hash of ${name}` }];
+  const tagged = { prompt: 'a cat <lora:one:1>' };
+
+  test('has them in its weights, and the first pass has its own again in the next batch', async () => {
+    const [plain, other] = [createToyModel(), createToyModel()];
+    const loads: string[] = [];
+    const loadPass: PipelineJob['loadPass'] = async (pass, prompts) => {
+      loads.push(`${pass} for ${prompts}`);
+      return {
+        ...{ model: pass === 'first' ? plain : other, controlnets: [], title: 'same [01]' },
+        loras: used(pass === 'first' ? 'one' : 'two'),
+      };
+    };
+    const asked = params({ prompt: 'a cat <lora:two:1>' }, { ...tagged, batchCount: 2 });
+    const job = { params: asked, model: plain, loadPass, loras: used('one') };
+    const { finished } = await run(job);
+    expect(loads).toEqual(['second for second', 'first for first', 'second for second']);
+    expect([plain.calls.length, other.calls.length]).toEqual([6, 6]);
+    for (const { extraParams } of finished) {
+      expect(extraParams['Lora hashes']).toBe('one: hash of one, two: hash of two');
+      // The checkpoint is the same.
+      expect(extraParams).not.toHaveProperty('Hires checkpoint');
+    }
+  });
+
+  test.each([
+    ['the same tags in another text', 'a dog <lora:one:1>', true],
+    ['no prompt of its own', null, true],
+    ['other tags that load nothing', 'a cat', false],
+  ])('loads nothing with %s', async (_, prompt, usesNetworks) => {
+    const loadPass = async (): Promise<never> => {
+      throw new Error('nothing is to be loaded');
+    };
+    const asked = params({ prompt }, { ...tagged, usesNetworks });
+    const { finished } = await run({ params: asked, model: createToyModel(), loadPass });
+    expect(finished).toHaveLength(1);
+  });
+
+  test('a refiner has those of the pass that it takes over in', async () => {
+    const turns: string[] = [];
+    const loadPass: PipelineJob['loadPass'] = async (pass, prompts) => {
+      turns.push(`${pass} for ${prompts}`);
+      return { model: createToyModel(), controlnets: [], title: 'x' };
+    };
+    const refiner = { checkpoint: 'x', switchAt: 0.5, isBySteps: true, passes: 'both' as const };
+    const asked = params({ prompt: 'a cat' }, { ...tagged, refiner });
+    await run({ params: asked, model: createToyModel(), loadPass });
+    expect(turns).toEqual(['refiner for first', 'second for second', 'refiner for second']);
   });
 });
 

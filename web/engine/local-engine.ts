@@ -33,6 +33,7 @@ export interface LocalEngine extends Omit<Engine, 'onRelayStatus'> {
 const NO_JOB: Omit<Parameters<JobHost['load']>[0], 'checkpoint'> = {
   ...{ vae: null, prompt: '', negativePrompt: '', hires: null, controls: [] },
   isTiling: false,
+  usesNetworks: true,
   previewEverySteps: 0,
   previewMethod: 'cheap',
   vaeDecoder: 'full',
@@ -178,7 +179,7 @@ export function createLocalEngine(
     const { checkpoint, vae, prompt, negativePrompt, hires } = wanted;
     const listing = await findListing(checkpoint);
     const { listings } = access.sources;
-    const loraChoice = await findLoras(prompt, signal);
+    const loraChoice = await findLoras(wanted.usesNetworks ? prompt : '', signal);
     const choice = chooseVae(vae ?? config.vae ?? 'Automatic', listing, listings);
     const runtime = await device.acquire();
     const before = keeper.current;

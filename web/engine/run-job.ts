@@ -37,7 +37,14 @@ export interface JobHost {
   load(
     wanted: Pick<
       GenerationParams,
-      'checkpoint' | 'vae' | 'prompt' | 'negativePrompt' | 'hires' | 'controls' | 'isTiling'
+      | 'checkpoint'
+      | 'vae'
+      | 'prompt'
+      | 'negativePrompt'
+      | 'hires'
+      | 'controls'
+      | 'isTiling'
+      | 'usesNetworks'
     > &
       TaesdWish & {
         /** The checkpoint of jobs that name none stays the one before. */
@@ -151,7 +158,7 @@ async function attemptJob(
     ...loaded.notes.splice(0),
     ...sizeNotes(params, size),
   ];
-  const loadPass: PipelineJob['loadPass'] = async (pass) => {
+  const loadPass: PipelineJob['loadPass'] = async (pass, prompts) => {
     const own = {
       first: null,
       second: params.hires?.checkpoint,
@@ -159,7 +166,12 @@ async function attemptJob(
     };
     const name = own[pass] ?? loaded.name;
     const next = await host.load(
-      { ...params, checkpoint: name, isForOnePass: true },
+      {
+        ...params,
+        ...(prompts === 'second' ? secondTexts(params) : {}),
+        checkpoint: name,
+        isForOnePass: true,
+      },
       () => {},
       options.signal,
     );
@@ -170,7 +182,8 @@ async function attemptJob(
     );
     loaded.notes.push(...next.loaded.notes.splice(0));
     const title = `${next.loaded.name} [${next.loaded.manifest.sha256.slice(0, 10)}]`;
-    return { model: next.loaded.model, controlnets: next.controlnets, title };
+    const { model, controlnets, loras } = { ...next, model: next.loaded.model };
+    return { model, controlnets, loras, title };
   };
   const told = { notes, isInpaintingModel: isInpaintingModel(model.description) };
   // A checkpoint is no refiner of itself.
@@ -227,6 +240,11 @@ async function attemptJob(
       uploadedBytes: runtime.counters.uploadedBytes - before.uploadedBytes,
     },
   };
+}
+
+/** The prompt whose networks a second pass has. */
+function secondTexts({ prompt, hires }: GenerationParams): Pick<GenerationParams, 'prompt'> {
+  return { prompt: hires?.prompt ?? prompt };
 }
 
 async function finishImage(

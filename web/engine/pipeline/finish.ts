@@ -56,13 +56,16 @@ export function infotextOf({
 }: Run): FinishedPicture['extraParams'] {
   const { params } = job;
   const skipping = uncondSkipping(params);
-  const loraHashes = networkHashes(job.loras ?? []);
+  const loras = [...checkpoints.loras].map(([name, shortHash]) => ({ name, shortHash }));
+  const loraHashes = networkHashes(loras);
   const skips = [...skipped].map((reason) => skippingInfotext(skipping, reason));
   return {
     ...controlInfotext(params.controls),
     ...(init && job.vaeStandIns?.encodes ? { 'VAE Encoder': 'TAESD' } : {}),
     ...init?.infotext,
-    ...named('Hires checkpoint', checkpoints.titles.get('second')),
+    ...(params.hires?.checkpoint == null
+      ? {}
+      : named('Hires checkpoint', checkpoints.titles.get('second'))),
     ...plan.hiresInfotext,
     ...(loraHashes === null ? {} : { 'Lora hashes': loraHashes }),
     ...promptInfotextParams(prompts.groups, {

@@ -59,7 +59,11 @@ async function prepare(job: PipelineJob, plan: JobPlan, seconds: StageSeconds): 
     channels,
     controls,
     skipped: new Set<SkipReason>(),
-    checkpoints: { current: 'first' as const, titles: new Map() },
+    checkpoints: {
+      current: 'first' as const,
+      titles: new Map(),
+      loras: new Map((job.loras ?? []).map(({ name, shortHash }) => [name, shortHash])),
+    },
   };
   return { job, plan, prompts, contexts, ...about, progress, clock };
 }

@@ -32,8 +32,11 @@ export interface PipelineJob {
   readonly control: JobControl;
   /** ControlNets of the job's units. */
   readonly controlnets?: readonly ControlnetUse[];
-  /** Loads a checkpoint of the job, and the one before leaves; needed where it has more than one. */
-  readonly loadPass?: (pass: PassName) => Promise<PassCheckpoint>;
+  /**
+   * Loads a checkpoint of the job with the networks of the pass's prompt, and the one before leaves; needed where a job
+   * has more than one of them.
+   */
+  readonly loadPass?: (pass: PassName, prompts: PassOfPrompts) => Promise<PassCheckpoint>;
   /** What stands in for the VAE, as infotexts name it. */
   readonly vaeStandIns?: VaeStandIns;
   readonly decodeImage: DecodeImage;
@@ -46,9 +49,14 @@ export interface PipelineJob {
 /** Which checkpoint of a job: the one it begins with, the second pass's own, the refiner. */
 export type PassName = 'first' | 'second' | 'refiner';
 
+/** Whose prompts: a second pass may have its own. */
+export type PassOfPrompts = Exclude<PassName, 'refiner'>;
+
 /** A checkpoint with what works beside it. */
 export interface PassCheckpoint {
   readonly model: DiffusionModel;
+  /** LoRAs in its weights, as infotexts name them. */
+  readonly loras?: readonly UsedNetwork[];
   readonly controlnets: readonly ControlnetUse[];
   /** As infotexts name it: `name [hash]`. */
   readonly title: string;

@@ -59,7 +59,7 @@ async function openRefiner<T>(
   pass: 'first' | 'second',
 ): Promise<PassSide<T> & { close(): Promise<void> }> {
   const before = run.job.model.description;
-  const { model, controlnets, title } = await loadPass(run, 'refiner');
+  const { model, controlnets, title } = await loadPass(run, 'refiner', pass);
   const { description } = model;
   if (
     description.latentChannels !== before.latentChannels ||

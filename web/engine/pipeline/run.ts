@@ -4,11 +4,12 @@ import type { BatchControl, TextContext } from '../diffusion-model.ts';
 import type { InitLatents } from '../init-latents.ts';
 import type { JobPlan, PixelSize } from '../job-plan.ts';
 import type { ProgressReporter } from '../progress.ts';
+import { readsOtherNetworks } from '../prompt/pass-networks.ts';
 import type { ConditioningPlan } from '../prompt/plan.ts';
 import type { SkipReason } from '../sampling/denoiser.ts';
 import { latentShape } from '../sampling/latents.ts';
 import type { LatentShape } from '../sampling/rng/image-rng.ts';
-import type { PassCheckpoint, PassName, PipelineJob, StageSeconds } from './job.ts';
+import type { PassCheckpoint, PassName, PassOfPrompts, PipelineJob, StageSeconds } from './job.ts';
 
 /** What all batches of a job share. */
 export interface Run {
@@ -44,22 +45,36 @@ export interface Checkpoints {
   current: PassName;
   /** As infotexts name them, once they were loaded. */
   readonly titles: Map<PassName, string>;
+  /** Short hashes of the LoRAs that were used, by name: a second pass's follow the first's. */
+  readonly loras: Map<string, string>;
 }
 
-/** Loads another checkpoint of the job. */
-export async function loadPass(run: Run, pass: PassName): Promise<PassCheckpoint> {
+/** Loads another checkpoint of the job, or the same with the networks of another pass's prompt. */
+export async function loadPass(
+  run: Run,
+  pass: PassName,
+  prompts: PassOfPrompts,
+): Promise<PassCheckpoint> {
   const { job, checkpoints } = run;
   if (!job.loadPass) throw new TypeError('a job with one checkpoint');
-  const loaded = await job.loadPass(pass);
+  const loaded = await job.loadPass(pass, prompts);
   checkpoints.current = pass;
   checkpoints.titles.set(pass, loaded.title);
+  for (const { name, shortHash } of loaded.loras ?? []) checkpoints.loras.set(name, shortHash);
   return loaded;
+}
+
+/** Whether the second pass loads for itself: it has a checkpoint of its own, or its prompt other LoRAs. */
+export function loadsForSecond({ hires, prompt, usesNetworks }: GenerationParams): boolean {
+  if (!hires) return false;
+  if (hires.checkpoint !== null) return true;
+  return usesNetworks && readsOtherNetworks(prompt, hires.prompt ?? prompt);
 }
 
 /** The run with the checkpoint that it began with in memory again. */
 export async function withFirstCheckpoint(run: Run): Promise<Run> {
   if (run.checkpoints.current === 'first') return run;
-  const { model, controlnets } = await loadPass(run, 'first');
+  const { model, controlnets } = await loadPass(run, 'first', 'first');
   return { ...run, job: { ...run.job, model, controlnets } };
 }
 

@@ -7,7 +7,7 @@ import { finishBatch } from './finish.ts';
 import { latentsRequest, passOf, previews } from './pass.ts';
 import { channelsOf, encodeTexts, planPrompts, prepareControls } from './prepare.ts';
 import { refinerTurn } from './refiner.ts';
-import { type Batch, loadPass, type Run, withFirstCheckpoint } from './run.ts';
+import { type Batch, loadPass, loadsForSecond, type Run, withFirstCheckpoint } from './run.ts';
 import { samplePass } from './sample-pass.ts';
 
 /** Hires fix: samples a batch's enlarged latents again and finishes the pictures. */
@@ -45,14 +45,17 @@ export async function secondPass(run: Run, batch: Batch, enlarged: Enlarged): Pr
   });
 }
 
-/** The run as its second pass has it: a checkpoint of its own is loaded, and reads the texts anew. */
+/**
+ * The run as its second pass has it: with a checkpoint of its own, or with LoRAs in its prompt that the first pass's
+ * does not have, it loads for itself and reads the texts anew.
+ */
 async function secondRun(run: Run): Promise<{ own: Run; hires: HiresPlan }> {
   const { params } = run.job;
-  if (params.hires?.checkpoint == null) {
+  if (!loadsForSecond(params)) {
     return { own: await withFirstCheckpoint(run), hires: hiresOf(run.plan) };
   }
   const before = run.job.model.description;
-  const { model, controlnets, title } = await loadPass(run, 'second');
+  const { model, controlnets, title } = await loadPass(run, 'second', 'second');
   const { latentChannels, vaeFactor } = model.description;
   if (latentChannels !== before.latentChannels || vaeFactor !== before.vaeFactor) {
     throw new GenerationError(
