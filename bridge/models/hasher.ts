@@ -94,7 +94,8 @@ export class Hasher {
       for await (const chunk of createReadStream(path, { highWaterMark: CHUNK_BYTES })) {
         hash.update(chunk);
         while (this.#options.isBusy() && !this.#isClosed) {
-          await new Promise((resolve) => setTimeout(resolve, PAUSE_MS).unref());
+          // Not unreferenced: `close` waits for it, and a process with nothing else to do would end here.
+          await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
         }
         if (this.#isClosed) return null;
       }
