@@ -7,7 +7,9 @@ import {
   hiresSize,
   NUMBER_FIELDS,
   NUMBER_RULES,
+  toEditParams,
   toGenerationParams,
+  toUpscaleParams,
 } from '../../web/page/form.ts';
 
 function paramsOf(overrides: Partial<typeof FORM_DEFAULTS>) {
@@ -46,6 +48,67 @@ describe('the second pass', () => {
       height: 768,
     });
     expect(hiresSize({ ...FORM_DEFAULTS, width: '' })).toBeNull();
+  });
+});
+
+describe('jobs of Edit', () => {
+  const canvas = { initImage: 'UElD', mask: 'TUFTSw==' };
+  const editOf = (overrides: Partial<typeof FORM_DEFAULTS>, mask: string | null = canvas.mask) =>
+    toEditParams({ ...FORM_DEFAULTS, ...overrides }, { ...canvas, mask }, { draw: () => 99 });
+
+  it('redraw the mask at a size of their own', () => {
+    const result = editOf({
+      editWidth: '576',
+      maskBlur: '8',
+      inpaintFill: 'noise',
+      inpaintArea: 'masked',
+      maskPadding: '16',
+      hires: 'on',
+    });
+    expect(result).toMatchObject({
+      params: {
+        mode: 'img2img',
+        initImages: ['UElD'],
+        width: 576,
+        height: 512,
+        seed: 99,
+        hires: null,
+        inpaint: {
+          mask: 'TUFTSw==',
+          blurX: 8,
+          blurY: 8,
+          fill: 2,
+          isOnlyMasked: true,
+          padding: 16,
+        },
+      },
+    });
+  });
+
+  it('redraw all without a mask', () => {
+    expect(editOf({}, null)).toMatchObject({ params: { mode: 'img2img', inpaint: null } });
+  });
+
+  it('look at the fields that they are made of', () => {
+    expect(editOf({ width: '1', hiresScale: 'x', upscaleBy: 'x' })).toHaveProperty('params');
+    expect(editOf({ maskBlur: '-1' })).toHaveProperty('problems.maskBlur');
+    expect(editOf({ maskBlur: '-1' }, null)).toHaveProperty('params');
+    expect(editOf({ editHeight: '' }, null)).toHaveProperty('problems.editHeight');
+    expect(findProblems({ ...FORM_DEFAULTS, editWidth: 'x', maskBlur: 'x' })).toEqual({});
+  });
+
+  it('enlarge as the fields say', () => {
+    const values = { ...FORM_DEFAULTS, upscaler: 'Nearest', upscaleBy: '1.5', steps: 'x' };
+    expect(toUpscaleParams(values, 'UElD')).toMatchObject({
+      params: {
+        mode: 'upscale',
+        initImages: ['UElD'],
+        upscale: { upscaler: 'Nearest', scale: 1.5 },
+      },
+    });
+    expect(toUpscaleParams({ ...values, upscaleBy: '99' }, 'UElD')).toHaveProperty(
+      'problems.upscaleBy',
+    );
   });
 });
 

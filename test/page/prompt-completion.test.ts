@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { completePrompt } from '../../web/page/prompt-completion.ts';
+import { completePrompt, offerNames } from '../../web/page/prompt-completion.ts';
 
 const NAMES = { loras: ['ink', 'pink-sky', 'Inkwell'], embeddings: ['easynegative', 'bad-hands'] };
 const complete = (text: string) => completePrompt(text, text.length, NAMES);
@@ -24,5 +24,27 @@ describe('completePrompt', () => {
     expect(complete('<lora:ink:1')).toBeNull();
     expect(complete('<lora:zzz')).toBeNull();
     expect(complete('a < b')).toBeNull();
+  });
+});
+
+describe('offerNames', () => {
+  const offer = (text: string) => offerNames(text, text.length, NAMES);
+
+  it('offers every name where nothing is typed yet', () => {
+    expect(offer('a cat, ')).toEqual({
+      start: 7,
+      choices: [
+        '<lora:ink:1>',
+        '<lora:Inkwell:1>',
+        '<lora:pink-sky:1>',
+        'bad-hands',
+        'easynegative',
+      ],
+    });
+    expect(offerNames('', 0, { loras: [], embeddings: [] })).toBeNull();
+  });
+
+  it('goes on with what is typed', () => {
+    expect(offer('x, ba')).toEqual({ start: 3, choices: ['bad-hands'] });
   });
 });

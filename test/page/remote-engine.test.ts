@@ -5,7 +5,7 @@ import type { AppEnv } from '../../bridge/app-env.ts';
 import { healthHttpStatus, healthOf } from '../../bridge/health.ts';
 import { jobRoutes } from '../../bridge/routes/job-routes.ts';
 import { GenerationError } from '../../protocol/errors.ts';
-import { generationParams } from '../../protocol/generation.ts';
+import { generationParams, hiresParams, inpaintParams } from '../../protocol/generation.ts';
 import type { JobEvent } from '../../protocol/job.ts';
 import { createBridgeApi } from '../../web/page/bridge-api.ts';
 import { createRemoteEngine } from '../../web/page/remote-engine.ts';
@@ -111,6 +111,31 @@ describe('generate', () => {
       checkpoint: 'dreamshaper_8',
     });
     expect(fake.requests[0]?.params.initImages).toHaveLength(1);
+  });
+
+  it('sends a mask with how it is used, and a second pass', async () => {
+    const { fake, engine } = setUp();
+    const picture = makePng(8, 8).toString('base64');
+    await engine.generate({
+      ...PARAMS,
+      mode: 'img2img',
+      initImages: [picture],
+      inpaint: inpaintParams.parse({
+        ...{ mask: picture, blurX: 7, blurY: 7, fill: 2, isOnlyMasked: true, padding: 16 },
+      }),
+    });
+    expect(fake.requests[0]?.params.inpaint).toMatchObject({
+      ...{ blurX: 7, blurY: 7, fill: 2, isOnlyMasked: true, padding: 16, isInverted: false },
+    });
+    await engine.generate({
+      ...PARAMS,
+      hires: hiresParams.parse({
+        ...{ upscaler: 'Latent', scale: 1.5, steps: 5, denoisingStrength: 0.6, sampler: 'Euler' },
+      }),
+    });
+    expect(fake.requests[1]?.params.hires).toMatchObject({
+      ...{ upscaler: 'Latent', scale: 1.5, steps: 5, denoisingStrength: 0.6, sampler: 'Euler' },
+    });
   });
 
   it('follows progress and previews of its own job alone', async () => {

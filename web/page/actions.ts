@@ -11,6 +11,7 @@ import { MAX_PICTURE_BYTES, type MeasurePicture, openPicture } from './init-pict
 import type { OutputStore } from './outputs.ts';
 import { type Picture, toPicture } from './picture.ts';
 import { readPictureText } from './png-info.ts';
+import { withStyles } from './prompt-styles.ts';
 import { type AppState, type InspectedPicture, setFields } from './state.ts';
 
 /** What actions need beside the state. */
@@ -79,9 +80,9 @@ const PREVIEW_EVERY_STEPS = 5;
 
 /** Runs the job that the form describes, unless one runs already or a field is wrong. */
 export async function startGeneration(context: ActionContext): Promise<void> {
-  const { state, engine } = context;
+  const { state } = context;
   if (state.job.value) return;
-  const result = toGenerationParams(state.formValues.value, {
+  const result = toGenerationParams(withStyles(state.formValues.value, state.styles), {
     initImage: state.initPicture.value?.base64 ?? null,
     ...(context.drawSeed ? { draw: context.drawSeed } : {}),
   });
@@ -89,8 +90,15 @@ export async function startGeneration(context: ActionContext): Promise<void> {
     state.fieldProblems.value = result.problems;
     return;
   }
+  await runJob(context, result.params);
+}
+
+/** Runs a job and shows what becomes of it, unless one runs already. */
+export async function runJob(context: ActionContext, job: GenerationParams): Promise<void> {
+  const { state, engine } = context;
+  if (state.job.value) return;
   const previewEverySteps = state.showsPreview.value ? PREVIEW_EVERY_STEPS : 0;
-  const params = { ...result.params, previewEverySteps };
+  const params = { ...job, previewEverySteps };
   const abort = new AbortController();
   resetStage(state);
   state.job.value = { params, abort, isStopping: false };
@@ -139,6 +147,15 @@ export async function beginWith(context: ActionContext, file: Blob): Promise<voi
   await takeInitPicture(context, file);
   context.state.gallery.openId.value = null;
   context.state.view.value = 'create';
+}
+
+/** Puts a picture on the canvas of Edit and shows it. */
+export function sendToEdit({ state }: ActionContext, file: Blob): void {
+  batch(() => {
+    state.edit.incoming.value = file;
+    state.gallery.openId.value = null;
+    state.view.value = 'edit';
+  });
 }
 
 /** Ends the job after the present step; asked a second time, at once. Finished pictures stay. */

@@ -4,12 +4,17 @@ import {
   type GenerationParams,
   generationParams,
   hiresParams,
+  inpaintParams,
   MAX_RANDOM_SEED,
+  upscaleParams,
 } from '../../protocol/generation.ts';
 import { SAMPLER_NAMES, SCHEDULER_NAMES } from '../../protocol/samplers.ts';
 
 /** How img2img fits a picture into another size; the place is A1111's number. */
 export const RESIZE_MODES = ['stretch', 'crop', 'fill', 'latent'] as const;
+
+/** What a masked area starts from; the place is A1111's number. */
+export const INPAINT_FILLS = ['fill', 'original', 'noise', 'nothing'] as const;
 
 /**
  * The Create form as it is typed: numbers stay text until Generate, so that a half-typed or wrong
@@ -49,6 +54,15 @@ export const formValues = z.object({
   hiresScheduler: z.enum(['', ...SCHEDULER_NAMES]).catch(''),
   hiresPrompt: z.string().max(GENERATION_LIMITS.maxPromptCharacters).catch(''),
   hiresNegativePrompt: z.string().max(GENERATION_LIMITS.maxPromptCharacters).catch(''),
+  /** Edit's own: size of what is redrawn, how its mask is used, and how it enlarges. */
+  editWidth: z.string().max(30).catch('512'),
+  editHeight: z.string().max(30).catch('512'),
+  maskBlur: z.string().max(30).catch('4'),
+  inpaintFill: z.enum(INPAINT_FILLS).catch('original'),
+  inpaintArea: z.enum(['whole', 'masked']).catch('whole'),
+  maskPadding: z.string().max(30).catch('32'),
+  upscaler: z.string().max(500).catch('Lanczos'),
+  upscaleBy: z.string().max(30).catch('2'),
 });
 export type FormValues = z.infer<typeof formValues>;
 export type FieldName = keyof FormValues;
@@ -86,10 +100,17 @@ export const NUMBER_RULES = {
   hiresScale: { min: 1, max: 8, isWhole: false },
   hiresSteps: { min: 0, max: maxSteps, isWhole: true },
   hiresDenoising: { min: 0, max: 1, isWhole: false },
+  editWidth: { min: minSide, max: maxSide, isWhole: true },
+  editHeight: { min: minSide, max: maxSide, isWhole: true },
+  maskBlur: { min: 0, max: 64, isWhole: true },
+  maskPadding: { min: 0, max: 256, isWhole: true },
+  upscaleBy: { min: 1, max: 8, isWhole: false },
 } as const satisfies Partial<Record<FieldName, NumberRule>>;
 export type NumberField = keyof typeof NUMBER_RULES;
 
 const HIRES_NUMBERS: readonly NumberField[] = ['hiresScale', 'hiresSteps', 'hiresDenoising'];
+const MASK_NUMBERS: readonly NumberField[] = ['maskBlur', 'maskPadding'];
+const EDIT_NUMBERS: readonly NumberField[] = ['editWidth', 'editHeight', ...MASK_NUMBERS];
 
 export const NUMBER_FIELDS = Object.keys(NUMBER_RULES) as readonly NumberField[];
 
@@ -101,13 +122,27 @@ export function readNumber(field: NumberField, text: string): number | FieldProb
   return isFine ? value : { type: isWhole ? 'whole-number' : 'number', min, max };
 }
 
+/** Which fields a job is made of: those of Create, or of Edit with or without a mask. */
+interface FormUse {
+  readonly isImg2img?: boolean;
+  readonly edit?: 'plain' | 'masked' | null;
+}
+
+/** Whether a field is of no use, and perhaps not on the page, where nobody could mend it. */
+function isUnused(field: NumberField, values: FormValues, { isImg2img, edit }: FormUse): boolean {
+  if (field === 'denoisingStrength') return !isImg2img;
+  if (field === 'width' || field === 'height') return Boolean(edit);
+  if (field === 'upscaleBy') return true;
+  if (MASK_NUMBERS.includes(field)) return edit !== 'masked';
+  if (EDIT_NUMBERS.includes(field)) return !edit;
+  return HIRES_NUMBERS.includes(field) && (Boolean(isImg2img) || values.hires === 'off');
+}
+
 /** Everything that is wrong with a form; empty when a job can be made of it. */
-export function findProblems(values: FormValues, { isImg2img = false } = {}): FieldProblems {
+export function findProblems(values: FormValues, use: FormUse = {}): FieldProblems {
   const problems: FieldProblems = {};
   for (const field of NUMBER_FIELDS) {
-    // Not on the page, so nobody could mend it.
-    if (field === 'denoisingStrength' && !isImg2img) continue;
-    if (HIRES_NUMBERS.includes(field) && (isImg2img || values.hires === 'off')) continue;
+    if (isUnused(field, values, use)) continue;
     const value = readNumber(field, values[field]);
     if (typeof value !== 'number') problems[field] = value;
   }
@@ -137,24 +172,11 @@ export function toGenerationParams(
 ): { params: GenerationParams } | { problems: FieldProblems } {
   const problems = findProblems(values, { isImg2img: initImage !== null });
   if (Object.keys(problems).length > 0) return { problems };
-  const seedOf = (text: string) => (Number(text) < 0 ? draw() : Number(text));
   return {
     params: generationParams.parse({
-      prompt: values.prompt,
-      negativePrompt: values.negativePrompt,
-      steps: Number(values.steps),
-      guidanceScale: Number(values.guidanceScale),
+      ...commonParams(values, draw),
       width: Number(values.width),
       height: Number(values.height),
-      seed: seedOf(values.seed),
-      subseed: seedOf(values.subseed),
-      subseedStrength: Number(values.subseedStrength),
-      clipSkip: Number(values.clipSkip),
-      batchSize: Number(values.batchSize),
-      batchCount: Number(values.batchCount),
-      sampler: values.sampler,
-      scheduler: values.scheduler,
-      checkpoint: values.checkpoint === '' ? null : values.checkpoint,
       ...(initImage === null
         ? { hires: toHires(values) }
         : {
@@ -165,6 +187,77 @@ export function toGenerationParams(
           }),
     }),
   };
+}
+
+/** What jobs of Create and of Edit have in common. */
+function commonParams(values: FormValues, draw: () => number) {
+  const seedOf = (text: string) => (Number(text) < 0 ? draw() : Number(text));
+  return {
+    prompt: values.prompt,
+    negativePrompt: values.negativePrompt,
+    steps: Number(values.steps),
+    guidanceScale: Number(values.guidanceScale),
+    seed: seedOf(values.seed),
+    subseed: seedOf(values.subseed),
+    subseedStrength: Number(values.subseedStrength),
+    clipSkip: Number(values.clipSkip),
+    batchSize: Number(values.batchSize),
+    batchCount: Number(values.batchCount),
+    sampler: values.sampler,
+    scheduler: values.scheduler,
+    checkpoint: values.checkpoint === '' ? null : values.checkpoint,
+  };
+}
+
+/** What is on the canvas of Edit, as base64 of whole files; without a mask all of it is redrawn. */
+export interface CanvasPictures {
+  readonly initImage: string;
+  readonly mask: string | null;
+}
+
+/** Makes an img2img or inpaint job of a form and a canvas; or says which fields are wrong. */
+export function toEditParams(
+  values: FormValues,
+  { initImage, mask }: CanvasPictures,
+  { draw = drawSeed }: { draw?: () => number } = {},
+): { params: GenerationParams } | { problems: FieldProblems } {
+  const edit = mask === null ? 'plain' : 'masked';
+  const problems = findProblems(values, { isImg2img: true, edit });
+  if (Object.keys(problems).length > 0) return { problems };
+  const blur = Number(values.maskBlur);
+  return {
+    params: generationParams.parse({
+      ...commonParams(values, draw),
+      mode: 'img2img',
+      initImages: [initImage],
+      width: Number(values.editWidth),
+      height: Number(values.editHeight),
+      denoisingStrength: Number(values.denoisingStrength),
+      resizeMode: RESIZE_MODES.indexOf(values.resizeMode),
+      inpaint:
+        mask === null
+          ? null
+          : inpaintParams.parse({
+              mask,
+              blurX: blur,
+              blurY: blur,
+              fill: INPAINT_FILLS.indexOf(values.inpaintFill),
+              isOnlyMasked: values.inpaintArea === 'masked',
+              padding: Number(values.maskPadding),
+            }),
+    }),
+  };
+}
+
+/** Makes a job that enlarges a picture (base64 of a whole file); or says which fields are wrong. */
+export function toUpscaleParams(
+  values: FormValues,
+  picture: string,
+): { params: GenerationParams } | { problems: FieldProblems } {
+  const scale = readNumber('upscaleBy', values.upscaleBy);
+  if (typeof scale !== 'number') return { problems: { upscaleBy: scale } };
+  const upscale = upscaleParams.parse({ upscaler: values.upscaler, scale });
+  return { params: generationParams.parse({ mode: 'upscale', initImages: [picture], upscale }) };
 }
 
 /** The second pass that a form asks for, with null for what is the first pass's. */

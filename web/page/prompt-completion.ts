@@ -35,6 +35,18 @@ export function completePrompt(
   return choices.length > 0 ? { start: word.index, choices } : null;
 }
 
+/** All names there are, for a caret before which nothing is typed: LoRAs first, then textual inversions. */
+export function offerNames(text: string, caret: number, names: PromptNames): Completion | null {
+  const typed = completePrompt(text, caret, names);
+  if (typed) return typed;
+  const sorted = (list: readonly string[]) => [...list].sort((a, b) => a.localeCompare(b));
+  const choices = [
+    ...sorted(names.loras).map((name) => `<lora:${name}:1>`),
+    ...sorted(names.embeddings),
+  ];
+  return choices.length > 0 ? { start: caret, choices } : null;
+}
+
 function matching(names: readonly string[], typed: string): string[] {
   const wanted = typed.toLowerCase();
   const found = names.filter((name) => name.toLowerCase().includes(wanted));

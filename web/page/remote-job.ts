@@ -1,41 +1,9 @@
 import { GenerationError } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
-import { schedulerLabel } from '../../protocol/samplers.ts';
 import type { GeneratedImage, GenerateOptions } from '../shared/engine.ts';
 import { type BridgeApi, type JobRecord, jobRecord } from './bridge-api.ts';
 import { randomId } from './random-id.ts';
-
-/** A job's parameters in A1111's words. The pictures come by their own addresses, not in the reply. */
-function toA1111Request(params: GenerationParams): Record<string, unknown> {
-  const isImg2img = params.mode === 'img2img';
-  return {
-    prompt: params.prompt,
-    negative_prompt: params.negativePrompt,
-    width: params.width,
-    height: params.height,
-    steps: params.steps,
-    cfg_scale: params.guidanceScale,
-    sampler_name: params.sampler,
-    scheduler: schedulerLabel(params.scheduler),
-    seed: params.seed,
-    subseed: params.subseed,
-    subseed_strength: params.subseedStrength,
-    batch_size: params.batchSize,
-    n_iter: params.batchCount,
-    clip_skip: params.clipSkip,
-    send_images: false,
-    ...(params.checkpoint === null
-      ? {}
-      : { override_settings: { sd_model_checkpoint: params.checkpoint } }),
-    ...(isImg2img
-      ? {
-          init_images: params.initImages,
-          denoising_strength: params.denoisingStrength,
-          resize_mode: params.resizeMode,
-        }
-      : {}),
-  };
-}
+import { toA1111Request } from './remote-request.ts';
 
 export interface RemoteJobOptions extends GenerateOptions {
   /** Called at once with the key under which the bridge lists the job. */

@@ -22,7 +22,7 @@ const STORAGE_KEY = 'easel.settings';
 export type SettingsStorage = Pick<Storage, 'getItem' | 'setItem'> | null;
 
 /** The page's storage, or null where cookies and site data are blocked. */
-function browserStorage(): SettingsStorage {
+export function browserStorage(): SettingsStorage {
   try {
     return globalThis.localStorage ?? null;
   } catch {

@@ -8,16 +8,18 @@ import type { AddedModel, GenerationProgress, LockedModel, RelayStatus } from '.
 import { type ApiJobsState, createApiJobsState } from './api-jobs.ts';
 import { type CompiledState, createCompiledState } from './compiled-models.ts';
 import { createDownloadsState, type DownloadsState } from './downloads.ts';
+import { createEditState, type EditState } from './edit/edit-state.ts';
 import type { FieldName, FieldProblems, FormValues } from './form.ts';
 import { createGalleryState, type GalleryState } from './gallery.ts';
 import type { FileProblem, InitPicture } from './init-picture.ts';
 import type { Picture } from './picture.ts';
 import type { PictureText } from './png-info.ts';
+import { createStylesState, type StylesState } from './prompt-styles.ts';
 import { DEFAULT_SETTINGS, type Settings, type Theme } from './settings.ts';
 import type { ServerKind } from './startup.ts';
 import { createTokenCounts, type TokenCounts } from './token-counts.ts';
 
-export const VIEWS = ['create', 'gallery', 'models', 'png-info', 'settings'] as const;
+export const VIEWS = ['create', 'edit', 'gallery', 'models', 'png-info', 'settings'] as const;
 export type View = (typeof VIEWS)[number];
 
 /** A failure as the page shows it: what happened, in the place where it happened. */
@@ -99,6 +101,8 @@ export interface AppState {
   readonly modelFiles: ModelFilesState;
   readonly downloads: DownloadsState;
   readonly tokenCounts: TokenCounts;
+  readonly edit: EditState;
+  readonly styles: StylesState;
 
   readonly isRunning: ReadonlySignal<boolean>;
   readonly formValues: ReadonlySignal<FormValues>;
@@ -164,6 +168,8 @@ export function createAppState(initial: Settings = DEFAULT_SETTINGS): AppState {
       problem: signal<Problem | null>(null),
     },
     tokenCounts: createTokenCounts(),
+    edit: createEditState(),
+    styles: createStylesState(),
     isRunning: computed(() => job.value !== null),
     formValues: values,
     settings: computed(() => ({

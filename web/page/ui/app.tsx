@@ -3,6 +3,7 @@ import { AppContext } from './context.ts';
 import { CreateView } from './create-view.tsx';
 import { GalleryView } from './gallery-view.tsx';
 import { Header } from './header.tsx';
+import { LazyEdit } from './lazy-edit.tsx';
 import { ModelsView } from './models-view.tsx';
 import { PngInfoView } from './png-info-view.tsx';
 import { SettingsView } from './settings-view.tsx';
@@ -18,6 +19,8 @@ function CurrentView({ context }: { context: ActionContext }) {
       return <ModelsView />;
     case 'settings':
       return <SettingsView />;
+    case 'edit':
+      return <LazyEdit />;
     case 'create':
       return <CreateView />;
   }

@@ -1,3 +1,4 @@
+import { startGeneration } from '../actions.ts';
 import { t } from '../strings/strings.ts';
 import { CheckpointField } from './checkpoint-field.tsx';
 import { useApp } from './context.ts';
@@ -13,13 +14,15 @@ import { Stage } from './stage.tsx';
 
 /** Where pictures are made: words and settings on one side, the picture on the other. */
 export function CreateView() {
-  const { state } = useApp();
+  const app = useApp();
+  const { state } = app;
+  const generate = () => void startGeneration(app);
   return (
     <main class="create" id="content">
       <h1 class="visually-hidden">{t.nav.create}</h1>
       <div class="create-words">
-        <PromptFields />
-        <GenerateBar />
+        <PromptFields onSubmit={generate} />
+        <GenerateBar onGenerate={generate} />
       </div>
       <Stage />
       <div class="create-settings">

@@ -1,9 +1,14 @@
-import { interruptGeneration, skipPicture, startGeneration } from '../actions.ts';
+import { interruptGeneration, skipPicture } from '../actions.ts';
 import { t } from '../strings/strings.ts';
 import { useApp } from './context.ts';
 
+interface GenerateBarProps {
+  readonly onGenerate: () => void;
+  readonly isDisabled?: boolean;
+}
+
 /** Generate, and beside it what stops a running job. */
-export function GenerateBar() {
+export function GenerateBar({ onGenerate, isDisabled = false }: GenerateBarProps) {
   const app = useApp();
   const { state } = app;
   const job = state.job.value;
@@ -12,9 +17,10 @@ export function GenerateBar() {
       <button
         type="button"
         class="primary"
+        disabled={isDisabled}
         aria-disabled={job ? 'true' : undefined}
         aria-keyshortcuts="Control+Enter"
-        onClick={() => void startGeneration(app)}
+        onClick={onGenerate}
       >
         {t.create.generate}
       </button>

@@ -71,6 +71,38 @@ export const NextIcon = () => (
   </Icon>
 );
 
+export const UndoIcon = () => (
+  <Icon>
+    <path d="M7 4 3.5 7.5 7 11M3.5 7.5H12a4 4 0 0 1 0 8H8" />
+  </Icon>
+);
+
+export const RedoIcon = () => (
+  <Icon>
+    <path d="m13 4 3.5 3.5L13 11M16.5 7.5H8a4 4 0 0 0 0 8h4" />
+  </Icon>
+);
+
+export const ZoomInIcon = () => (
+  <Icon>
+    <circle cx="9" cy="9" r="5.5" />
+    <path d="m13.2 13.2 3.3 3.3M6.8 9h4.4M9 6.8v4.4" />
+  </Icon>
+);
+
+export const ZoomOutIcon = () => (
+  <Icon>
+    <circle cx="9" cy="9" r="5.5" />
+    <path d="m13.2 13.2 3.3 3.3M6.8 9h4.4" />
+  </Icon>
+);
+
+export const FitIcon = () => (
+  <Icon>
+    <path d="M3.5 7V3.5H7M13 3.5h3.5V7M16.5 13v3.5H13M7 16.5H3.5V13" />
+  </Icon>
+);
+
 /** The mark: a canvas on its three legs. */
 export const EaselMark = () => (
   <svg class="mark" viewBox="0 0 32 32" aria-hidden="true" focusable="false">

@@ -11,7 +11,8 @@ import { CloseIcon } from './icons.tsx';
 import { NumberField } from './number-field.tsx';
 import { useObjectUrl } from './use-object-url.ts';
 
-function ResizeModeField() {
+/** How a picture is fitted into the job's size. */
+export function ResizeModeField() {
   const { state } = useApp();
   const id = useId();
   return (

@@ -1,3 +1,4 @@
+import { sendToEdit } from '../actions.ts';
 import { writeLink } from '../deep-link.ts';
 import { formOfPicture } from '../gallery.ts';
 import type { Picture } from '../picture.ts';
@@ -14,13 +15,19 @@ export function PictureCaption({
   picture: Picture;
   hasDownload: boolean;
 }) {
-  const { state } = useApp();
+  const app = useApp();
+  const { state } = app;
   const { info } = picture;
   return (
     <div class="caption">
       <div class="caption-line">
         <p class="facts">{t.stage.facts(info.width, info.height, info.seed)}</p>
-        {hasDownload && <DownloadLink picture={picture} />}
+        <div class="caption-actions">
+          <button type="button" onClick={() => sendToEdit(app, picture.file)}>
+            {t.edit.send}
+          </button>
+          {hasDownload && <DownloadLink picture={picture} />}
+        </div>
       </div>
       <details>
         <summary>{t.stage.details}</summary>

@@ -1,4 +1,4 @@
-import { beginWith, inspectPicture, reuseSettings } from '../actions.ts';
+import { beginWith, inspectPicture, reuseSettings, sendToEdit } from '../actions.ts';
 import { formOfInfotext, type PictureText } from '../png-info.ts';
 import { t } from '../strings/strings.ts';
 import { useApp } from './context.ts';
@@ -37,6 +37,9 @@ function Texts({ text, file }: { text: PictureText; file: Blob }) {
         )}
         <button type="button" onClick={() => void beginWith(app, file)}>
           {t.pngInfo.beginWith}
+        </button>
+        <button type="button" onClick={() => sendToEdit(app, file)}>
+          {t.edit.send}
         </button>
       </div>
       {others.length > 0 && <h2>{t.pngInfo.others}</h2>}

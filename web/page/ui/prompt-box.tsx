@@ -1,5 +1,10 @@
 import { useId, useMemo, useRef, useState } from 'preact/hooks';
-import { type Completion, completePrompt, type PromptNames } from '../prompt-completion.ts';
+import {
+  type Completion,
+  completePrompt,
+  offerNames,
+  type PromptNames,
+} from '../prompt-completion.ts';
 import { highlightPrompt } from '../prompt-highlight.ts';
 import { changeWeight } from '../prompt-weight.ts';
 import { t } from '../strings/strings.ts';
@@ -99,6 +104,12 @@ export function PromptBox(props: PromptBoxProps) {
       return;
     }
     if (!(event.ctrlKey || event.metaKey) || event.isComposing) return;
+    if (event.code === 'Space') {
+      event.preventDefault();
+      setOffer(offerNames(event.currentTarget.value, event.currentTarget.selectionStart, names));
+      setChosen(0);
+      return;
+    }
     if (event.key === 'Enter') {
       event.preventDefault();
       props.onSubmit();

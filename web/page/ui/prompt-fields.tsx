@@ -1,10 +1,10 @@
 import { useId } from 'preact/hooks';
-import { startGeneration } from '../actions.ts';
 import { setFields } from '../state.ts';
 import { t } from '../strings/strings.ts';
 import { useApp } from './context.ts';
 import { problemText } from './number-field.tsx';
 import { PromptBox } from './prompt-box.tsx';
+import { StylesField } from './styles-field.tsx';
 
 type PromptName = 'prompt' | 'negativePrompt';
 
@@ -20,9 +20,15 @@ function TokenCounter({ name }: { name: PromptName }) {
   );
 }
 
-function PromptField({ name, rows, hint }: { name: PromptName; rows: number; hint?: string }) {
-  const app = useApp();
-  const { state } = app;
+interface PromptFieldProps {
+  readonly name: PromptName;
+  readonly rows: number;
+  readonly hint?: string;
+  readonly onSubmit: () => void;
+}
+
+function PromptField({ name, rows, hint, onSubmit }: PromptFieldProps) {
+  const { state } = useApp();
   const id = useId();
   const problem = state.fieldProblems.value[name];
   return (
@@ -39,7 +45,7 @@ function PromptField({ name, rows, hint }: { name: PromptName; rows: number; hin
         isInvalid={problem !== undefined}
         describedBy={hint || problem ? `${id}-note` : undefined}
         onChange={(text) => setFields(state, { [name]: text })}
-        onSubmit={() => void startGeneration(app)}
+        onSubmit={onSubmit}
       />
       {(problem || hint) && (
         <p class={problem ? 'field-problem' : 'field-hint'} id={`${id}-note`}>
@@ -50,13 +56,13 @@ function PromptField({ name, rows, hint }: { name: PromptName; rows: number; hin
   );
 }
 
-/** Both prompts; an empty prompt is offered a few beginnings. */
-export function PromptFields() {
+/** Both prompts; an empty prompt is offered a few beginnings. `onSubmit` is Ctrl+Enter's. */
+export function PromptFields({ onSubmit }: { onSubmit: () => void }) {
   const { state } = useApp();
   const isEmpty = state.form.prompt.value.trim() === '';
   return (
     <div class="prompts">
-      <PromptField name="prompt" rows={4} hint={t.create.promptHint} />
+      <PromptField name="prompt" rows={4} hint={t.create.promptHint} onSubmit={onSubmit} />
       {isEmpty && (
         <div class="examples">
           <span>{t.create.examples}</span>
@@ -72,7 +78,8 @@ export function PromptFields() {
           ))}
         </div>
       )}
-      <PromptField name="negativePrompt" rows={2} />
+      <PromptField name="negativePrompt" rows={2} onSubmit={onSubmit} />
+      <StylesField />
     </div>
   );
 }
