@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { createServer as createHttpServer, type Server } from 'node:http';
+import { createServer as createHttpServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { createAdaptorServer, upgradeWebSocket, type WebSocketServerLike } from '@hono/node-server';
@@ -10,6 +10,7 @@ import { errorCode } from './files.ts';
 import type { BridgeOptions } from './options/options.ts';
 import type { TabConnection, TabSocket } from './relay/tab-socket.ts';
 import { relayEvents } from './relay/ws-socket.ts';
+import { parseAuthority } from './security/authority.ts';
 
 /** Limits on receiving a request; waiting for the answer has none. */
 const HEADERS_MS = 30_000;
@@ -128,11 +129,22 @@ function refusePlainHttp(server: Server): void {
   });
 }
 
+/** Whether an upgrade's Host and target make an address; what does not is answered before it is taken apart. */
+function hasAddress({ headers, url = '' }: IncomingMessage): boolean {
+  return parseAuthority(headers.host ?? '') !== null && URL.canParse(url, `http://${headers.host}`);
+}
+
 /** An upgrade to anything but WebSocket would stay open unanswered: it is refused instead. */
 function refuseOtherUpgrades(server: Server): void {
   const handlers = server.listeners('upgrade') as ((...args: unknown[]) => void)[];
   server.removeAllListeners('upgrade');
-  server.on('upgrade', (request, socket: Socket, head) => {
+  server.on('upgrade', (request: IncomingMessage, socket: Socket, head) => {
+    // A peer that goes away in the middle is no error of ours.
+    socket.on('error', () => socket.destroy());
+    if (!hasAddress(request)) {
+      socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+      return;
+    }
     if (request.headers.upgrade?.toLowerCase() === 'websocket') {
       for (const handler of handlers) handler.call(server, request, socket, head);
       return;
