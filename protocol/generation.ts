@@ -266,6 +266,13 @@ export const generationParams = z.object({
   resizeMode: z.int().min(0).max(3).default(0),
   /** What shows through transparent init images: a hex colour or a basic colour's name. */
   backgroundColor: z.string().max(32).default('#ffffff'),
+  /** img2img: gives the finished pictures the colours that theirs had, lightness aside. */
+  correctsColors: z.boolean().default(false),
+  /**
+   * What becomes of a prompt and a negative prompt of unlike lengths: `separate` leaves them so; `pad` fills the shorter
+   * one with empty prompts; `pad-v0` cuts the negative one, or repeats its last vector.
+   */
+  uncondPadding: z.enum(['separate', 'pad', 'pad-v0']).default('separate'),
   /** img2img: scales the start noise. */
   initialNoiseMultiplier: z.number().min(0).max(10).default(1),
   /** Checkpoints made for inpainting: 1 hides the masked pixels from the UNet, 0 shows them. */

@@ -22,7 +22,7 @@ import { stencilOf } from './controlnet/stencil.ts';
 import { controlsOf, isControlnetScript } from './controlnet/units.ts';
 import { ApiError } from './errors.ts';
 import { inertFieldNotes } from './fields.ts';
-import { hiresOf } from './hires.ts';
+import { hiresOf, passSizes } from './hires.ts';
 import { readImage } from './image-input.ts';
 import type { Options } from './options.ts';
 import { chooseSampler } from './sampler-choice.ts';
@@ -286,13 +286,10 @@ export function fromTxt2img(request: Txt2imgRequest, context: ConversionContext)
   const withLora = (prompt: string) => withOptionLora(prompt, context.options);
   const first = { ...params, styles, upscalers, checkpoints, withLora };
   const { hires, notes: hiresNotes } = hiresOf(request, first);
-  // The size fields of A1111 before 1.0: the first pass's, where hires fix is on.
-  const { firstphase_width: width, firstphase_height: height } = request;
-  const isOldSize = hires !== null && width > 0 && height > 0;
   const { controlnets = [] } = context;
   const units = controlsOf(request, { controlnets, hasInitImage: false });
   const input = {
-    ...{ ...params, ...(isOldSize ? { width, height } : {}), hires },
+    ...{ ...params, ...passSizes(request, context.options, hires) },
     controls: units.controls,
   };
   const all = [...context.notes, ...notes, ...hiresNotes, ...units.notes];

@@ -5,6 +5,7 @@ import { applyNamedStyles, type PromptStyle } from '../../protocol/styles.ts';
 import { type CheckpointEntry, findCheckpoint } from './checkpoints.ts';
 import { ApiError } from './errors.ts';
 import { readImage } from './image-input.ts';
+import type { Options } from './options.ts';
 import { chooseSampler } from './sampler-choice.ts';
 import type { Txt2imgRequest } from './schemas.ts';
 
@@ -68,6 +69,30 @@ export function hiresOf(
         : null,
     }),
     notes: [...notes, ...chosen.notes],
+  };
+}
+
+/**
+ * Sizes in pixels of both passes. `firstphase_width` and `firstphase_height`, of A1111 before 1.0, are the first pass's.
+ * By the option `use_old_hires_fix_width_height` a request's size is the second pass's, and the first has about
+ * 512 × 512 pixels in the same shape, in steps of 64.
+ */
+export function passSizes(
+  request: Pick<Txt2imgRequest, 'width' | 'height' | 'firstphase_width' | 'firstphase_height'>,
+  options: Options,
+  hires: HiresParams | null,
+): { width: number; height: number; hires: HiresParams | null } {
+  let { width, height } = request;
+  if (!hires) return { width, height, hires };
+  if (request.firstphase_width > 0 && request.firstphase_height > 0) {
+    [width, height] = [request.firstphase_width, request.firstphase_height];
+  }
+  if (options.use_old_hires_fix_width_height !== true) return { width, height, hires };
+  const scale = Math.sqrt((512 * 512) / (width * height));
+  const side = (of: number) => Math.ceil((scale * of) / 64) * 64;
+  return {
+    ...{ width: side(width), height: side(height) },
+    hires: { ...hires, resizeWidth: width, resizeHeight: height },
   };
 }
 

@@ -71,7 +71,9 @@ export function withInfotext(
   options: Options,
 ): Readonly<Record<string, unknown>> {
   if (typeof body.infotext !== 'string' || body.infotext.trim() === '') return body;
-  const values = parseInfotext(body.infotext);
+  const values = parseInfotext(body.infotext, {
+    useOldHiresSize: options.use_old_hires_fix_width_height === true,
+  });
   const overrides = settingOverrides(values, options).map(({ setting, value }) => [setting, value]);
   const given = isRecord(body.override_settings) ? body.override_settings : {};
   return {

@@ -28,6 +28,12 @@ const SAMPLING_KEYS: Readonly<Record<string, keyof SamplingOptions>> = {
   use_downcasted_alpha_bar: 'downcastAlphas',
 };
 
+/** Of A1111's two ways of padding the older one wins. */
+function uncondPadding(options: Options) {
+  if (options.pad_cond_uncond_v0 === true) return 'pad-v0';
+  return options.pad_cond_uncond === true ? 'pad' : 'separate';
+}
+
 /** What the options say about sampling and prompts, as a job's parameters. Values were checked when they were set. */
 export function samplingOptionsOf(options: Options) {
   const sampling: Record<string, unknown> = {
@@ -44,5 +50,7 @@ export function samplingOptionsOf(options: Options) {
     emphasis: EMPHASIS_MODES.find((mode) => mode === options.emphasis) ?? 'Original',
     commaPadding: typeof comma === 'number' ? Math.trunc(comma) : 20,
     useOldScheduling: options.use_old_scheduling === true,
+    uncondPadding: uncondPadding(options),
+    correctsColors: options.img2img_color_correction === true,
   } satisfies GenerationInput;
 }

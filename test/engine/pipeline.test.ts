@@ -10,11 +10,13 @@ import {
   samplingOptions,
 } from '../../protocol/generation.ts';
 import { SAMPLERS, SCHEDULERS } from '../../protocol/samplers.ts';
+import { colorTarget, correctColors } from '../../web/engine/images/color-correction.ts';
+import type { Pixels } from '../../web/engine/images/pixels.ts';
 import type { RgbaPixels } from '../../web/engine/images/rgba.ts';
 import { jobInfotext } from '../../web/engine/job-infotext.ts';
 import { generate } from '../../web/engine/pipeline/generate.ts';
 import type { FinishedPicture } from '../../web/engine/pipeline/job.ts';
-import type { GenerationProgress } from '../../web/shared/engine.ts';
+import type { GeneratedImage, GenerationProgress } from '../../web/shared/engine.ts';
 import { createToyModel } from '../fakes/toy-model.ts';
 
 interface StoredImage {
@@ -398,4 +400,37 @@ describe('a job on its way', () => {
       message: expect.stringContaining(message),
     });
   });
+});
+
+test('img2img brings its pictures back to the colours of what they were made from, where it is asked to', async () => {
+  const size = { width: 64, height: 64 };
+  const rgba = new Uint8Array(64 * 64 * 4);
+  for (let i = 0; i < 64 * 64; i++) rgba.set([220, (i % 64) * 3, 40, 255], i * 4);
+  const make = async (change: Partial<GenerationParams>) => {
+    const pictures: Pixels[] = [];
+    await generate({
+      params: {
+        ...{ ...GENERATION_DEFAULTS, ...size, mode: 'img2img', initImages: ['x'], steps: 4 },
+        ...{ batchSize: 2, prompt: 'a cat', ...change },
+      },
+      model: createToyModel(),
+      control: { isInterrupted: () => false, isSkipped: () => false, beginBatch() {} },
+      decodeImage: async () => ({ ...size, data: rgba }),
+      finishImage: async ({ pixels }) => {
+        pictures.push(pixels);
+        return {} as GeneratedImage;
+      },
+    });
+    return pictures;
+  };
+  const red = ({ data }: Pixels) =>
+    data.reduce((sum, v, i) => sum + (i % 3 === 0 ? v - data[i + 2]! : 0), 0);
+  const source = { ...size, data: rgba.filter((_, i) => i % 4 < 3) };
+  const [plain, corrected] = [await make({}), await make({ correctsColors: true })];
+  expect(corrected).toHaveLength(2);
+  for (const [index, picture] of corrected.entries()) {
+    expect(picture).toEqual(correctColors(plain[index]!, colorTarget(source)));
+    expect(picture).not.toEqual(plain[index]);
+    expect(red(picture)).toBeGreaterThan(red(plain[index]!));
+  }
 });

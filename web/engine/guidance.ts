@@ -1,4 +1,6 @@
+import { createContextAlignment } from './context-alignment.ts';
 import type { ControlShare, LatentSpace, TextContext } from './diffusion-model.ts';
+import type { UncondPadding } from './prompt/conditioning.ts';
 import type { ConditioningRef, PassConditioning } from './prompt/plan.ts';
 import {
   type CoefficientsAt,
@@ -20,6 +22,10 @@ export interface GuidanceOptions<T> {
   readonly conditioning: PassConditioning;
   readonly contextOf: (ref: ConditioningRef) => TextContext;
   readonly guidanceScale: number;
+  /** What becomes of texts of unlike lengths; they stay so without it. */
+  readonly padding?: UncondPadding;
+  /** Told when a call's texts were brought to one length. */
+  readonly onPad?: () => void;
   /** When the negative prompt is left out. */
   readonly skipping: UncondSkipping;
   /** Calls of the run, as A1111 counts them. */
@@ -53,12 +59,21 @@ interface CallTexts {
 }
 
 /** What call number `call` asks the UNet. */
-function textsAt<T>(options: GuidanceOptions<T>, call: number, level: number): CallTexts {
+function textsAt<T>(
+  options: GuidanceOptions<T>,
+  align: ReturnType<typeof createContextAlignment>,
+  call: number,
+  level: number,
+): CallTexts {
   const { conditioning, contextOf, guidanceScale, needsUncond = false } = options;
   // A job has one prompt for all its pictures.
   const parts = conditioning.condAt(call)[0] ?? [];
-  const negative = conditioning.uncondAt(call)[0];
-  const contexts = parts.map((part) => contextOf(part));
+  const uncondRef = conditioning.uncondAt(call)[0];
+  // Also where the negative prompt is left out below: it decides the prompt's length, as in A1111.
+  const { parts: contexts, negative } = align({
+    parts: parts.map((part) => contextOf(part)),
+    negative: uncondRef ? contextOf(uncondRef) : null,
+  });
   const weights = parts.map(({ weight }) => weight);
   const { skipping, totalCalls } = options;
   const reason = skipReason(skipping, { call, totalCalls, level });
@@ -73,7 +88,7 @@ function textsAt<T>(options: GuidanceOptions<T>, call: number, level: number): C
   }
   const { uncond, conds } = guidanceWeights(weights, guidanceScale);
   return {
-    contexts: [...contexts, contextOf(negative)],
+    contexts: [...contexts, negative],
     shares: [...conds, uncond],
     uncond: contexts.length,
   };
@@ -85,10 +100,13 @@ function textsAt<T>(options: GuidanceOptions<T>, call: number, level: number): C
  */
 export function createGuidedModel<T>(options: GuidanceOptions<T>): NoisePredictor<T> {
   let calls = options.firstCall ?? 0;
+  const { conditioning, contextOf, padding = 'separate', onPad } = options;
+  const empty = conditioning.empty ? contextOf(conditioning.empty) : null;
+  const align = createContextAlignment({ padding, empty, ...(onPad ? { onPad } : {}) });
   const { blend = null, isBlendedBefore = false } = options;
   return async (given, level) => {
     const x = blend && isBlendedBefore ? await blend(given) : given;
-    const { contexts, shares, uncond } = textsAt(options, calls++, level);
+    const { contexts, shares, uncond } = textsAt(options, align, calls++, level);
     const { inputScale, timestep, skip, output } = options.coefficientsAt(level);
     const mixes = [[skip, ...shares.map((share) => share * output)]];
     if (options.needsUncond && uncond !== null) {

@@ -1,6 +1,7 @@
 import { GenerationError } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { DiffusionModel } from './diffusion-model.ts';
+import { type ColorTarget, colorTarget } from './images/color-correction.ts';
 import { cropPixels } from './images/crop-region.ts';
 import { fitPixels } from './images/fit.ts';
 import { fillMasked, type Place } from './images/overlay.ts';
@@ -32,6 +33,8 @@ export interface InitLatents {
   readonly values: Float32Array;
   /** The pictures that were encoded, f32 [3, height, width] in -1..1. */
   readonly images: readonly Float32Array[];
+  /** Colours that the finished pictures are brought back to, one for each init picture; empty where they are not. */
+  readonly colors: readonly ColorTarget[];
   /** null without a mask. */
   readonly inpaint: InitInpaint | null;
   readonly infotext: MaskReading['infotext'];
@@ -75,6 +78,7 @@ export async function encodeInitImages(
   const encoded: Float32Array[] = [];
   const images: Float32Array[] = [];
   const overlays: RgbaPixels[] = [];
+  const colors: ColorTarget[] = [];
   for (const [index, image] of params.initImages.entries()) {
     options.signal?.throwIfAborted();
     const decoded = await options.decodeImage(image, `init image ${index + 1}`);
@@ -84,6 +88,7 @@ export async function encodeInitImages(
     const isLatentResize = params.resizeMode === LATENT_RESIZE && !plan?.region;
     const source = isLatentResize ? whole : fitted;
     const pixels = plan && params.inpaint?.fill !== FILL_ORIGINAL ? fill(source, plan) : source;
+    if (params.correctsColors) colors.push(colorTarget(pixels));
     images.push(fromPixels(isLatentResize ? stretch(pixels, options) : pixels));
     encoded.push(
       isLatentResize
@@ -100,7 +105,7 @@ export async function encodeInitImages(
     overlays,
     place: placeOf(plan),
   };
-  return { pictures: encoded.length, values, images, inpaint, infotext, notes };
+  return { pictures: encoded.length, values, images, colors, inpaint, infotext, notes };
 }
 
 function assertImages({ initImages, batchSize }: GenerationParams): void {

@@ -1,4 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
+import { passSizes } from '../../../bridge/a1111/hires.ts';
+import { hiresParams } from '../../../protocol/generation.ts';
 import { EMBEDDED, listing } from './fake-services.ts';
 import { createServer } from './helpers.ts';
 
@@ -52,4 +55,63 @@ it('a refiner is a checkpoint of the list; when and where it takes over is said 
   });
   expect(gone.status).toBe(422);
   expect(await gone.text()).toContain('Could not find checkpoint with name gone');
+});
+
+it('use_old_hires_fix_width_height makes the request’s size the second pass’s, with A1111’s first pass', async () => {
+  const { targets } = JSON.parse(
+    readFileSync(new URL('../../fixtures/vectors/hires.json', import.meta.url), 'utf8'),
+  ) as {
+    targets: {
+      width: number;
+      height: number;
+      firstphase?: [number, number];
+      use_old_hires_fix_width_height?: boolean;
+      first_pass: [number, number];
+      infotext: Record<string, unknown>;
+    }[];
+  };
+  const old = targets.filter((target) => target.use_old_hires_fix_width_height);
+  expect(old.length).toBeGreaterThan(50);
+  for (const { width, height, first_pass, infotext } of old) {
+    const request = { width, height, firstphase_width: 0, firstphase_height: 0 };
+    const sizes = passSizes(
+      request,
+      { use_old_hires_fix_width_height: true },
+      hiresParams.parse({}),
+    );
+    expect([sizes.width, sizes.height]).toEqual(first_pass);
+    const { resizeWidth, resizeHeight } = sizes.hires!;
+    expect(`${resizeWidth}x${resizeHeight}`).toBe(infotext['Hires resize']);
+  }
+  const override_settings = { use_old_hires_fix_width_height: true };
+  const size = { width: 640, height: 360 };
+  const { params } = await createServer().generate({ ...size, override_settings, enable_hr: true });
+  expect(params).toMatchObject({
+    ...{ width: 704, height: 384, notes: [] },
+    hires: { resizeWidth: 640, resizeHeight: 360 },
+  });
+  const single = await createServer().generate({ ...size, override_settings });
+  expect(single.params).toMatchObject({ ...size, hires: null });
+});
+
+it('firstphase sizes are the first pass’s where hires fix is on', async () => {
+  const body = { width: 768, height: 1024, firstphase_width: 384, firstphase_height: 512 };
+  const on = await createServer().generate({ ...body, enable_hr: true });
+  expect(on.params).toMatchObject({ width: 384, height: 512, hires: { scale: 2 } });
+  expect((await createServer().generate(body)).params).toMatchObject({ width: 768, height: 1024 });
+});
+
+it.each([
+  [{}, { uncondPadding: 'separate', correctsColors: false, usesNetworks: true }],
+  [{ pad_cond_uncond: true }, { uncondPadding: 'pad' }],
+  [{ pad_cond_uncond: true, pad_cond_uncond_v0: true }, { uncondPadding: 'pad-v0' }],
+  [{ img2img_color_correction: true }, { correctsColors: true }],
+])('the options %j reach the job', async (override_settings, expected) => {
+  const { params } = await createServer().generate({ override_settings });
+  expect(params).toMatchObject({ ...expected, notes: [] });
+});
+
+it('disable_extra_networks switches LoRA tags off', async () => {
+  const { params } = await createServer().generate({ disable_extra_networks: true });
+  expect(params).toMatchObject({ usesNetworks: false, notes: [] });
 });

@@ -2,6 +2,7 @@ import type { GenerationParams } from '../../../protocol/generation.ts';
 import type { InfotextInput } from '../../../protocol/infotext-values.ts';
 import { controlInfotext } from '../control/control-units.ts';
 import type { LatentSpace } from '../diffusion-model.ts';
+import { correctColors } from '../images/color-correction.ts';
 import { applyOverlay } from '../images/overlay.ts';
 import { type Pixels, toPixels } from '../images/pixels.ts';
 import type { InitLatents } from '../init-latents.ts';
@@ -28,7 +29,7 @@ export async function finishBatch<T>(
     const decoded = toPixels(await space.decode(latents, place), height, width);
     const image = await job.finishImage({
       index: batch * plan.pictures + place,
-      pixels: underOverlay(decoded, place, init),
+      pixels: underOverlay(inOldColors(decoded, place, init), place, init),
       seed: seeds[place] ?? 0,
       subseed: subseeds[place] ?? 0,
       extraParams: infotextOf(run),
@@ -36,6 +37,12 @@ export async function finishBatch<T>(
     });
     control.onImage?.(image);
   }
+}
+
+/** A picture of img2img in the colours of the one that it was made from, where the job asks for that. */
+function inOldColors(pixels: Pixels, picture: number, init: InitLatents | null): Pixels {
+  const target = init?.colors[picture % init.colors.length];
+  return target ? correctColors(pixels, target) : pixels;
 }
 
 function underOverlay(pixels: Pixels, picture: number, init: InitLatents | null): Pixels {
@@ -52,6 +59,7 @@ export function infotextOf({
   init,
   prompts,
   skipped,
+  padded,
   checkpoints,
 }: Run): FinishedPicture['extraParams'] {
   const { params } = job;
@@ -76,6 +84,8 @@ export function infotextOf({
     ...plan.infotext,
     ...Object.assign({}, ...skips),
     ...refinerInfotext(params, checkpoints.titles.get('refiner')),
+    ...(padded.has('pad') ? { 'Pad conds': true } : {}),
+    ...(padded.has('pad-v0') ? { 'Pad conds v0': true } : {}),
     ...(job.vaeStandIns?.decodes ? { 'VAE Decoder': 'TAESD' } : {}),
   };
 }

@@ -1,6 +1,7 @@
 import { isInpaintingModel } from '../inpaint-channels.ts';
 import { type JobPlan, planJob } from '../job-plan.ts';
 import { createProgressReporter } from '../progress.ts';
+import type { UncondPadding } from '../prompt/conditioning.ts';
 import type { SkipReason } from '../sampling/denoiser.ts';
 import { infotextOf, sharedHiresTexts } from './finish.ts';
 import { firstPass } from './first-pass.ts';
@@ -59,6 +60,7 @@ async function prepare(job: PipelineJob, plan: JobPlan, seconds: StageSeconds): 
     channels,
     controls,
     skipped: new Set<SkipReason>(),
+    padded: new Set<UncondPadding>(),
     checkpoints: {
       current: 'first' as const,
       titles: new Map(),

@@ -27,7 +27,7 @@ export function latentsRequest(
 
 /** What a first and a second pass say alike. */
 export function passOf(
-  { job, plan, contexts, skipped }: Run,
+  { job, plan, contexts, skipped, padded }: Run,
   { seeds, subseeds }: Batch,
   size: PixelSize,
   sampling: SamplingPlan,
@@ -41,6 +41,7 @@ export function passOf(
     ...{ job, sampling, conditioning, contexts, seeds, shape },
     schedule: plan.schedule,
     rng: createImageRng({ ...params, seeds, subseeds, shape, source, vaeFactor }),
+    onPad: () => padded.add(params.uncondPadding),
     onSkip: (reason) => skipped.add(reason),
   };
 }

@@ -31,6 +31,7 @@ export function planPrompts({ params, model }: PipelineJob): ConditioningPlan {
         }
       : {}),
     useOldScheduling: params.useOldScheduling,
+    needsEmpty: params.uncondPadding === 'pad',
     chunkOptions: { emphasis, commaPaddingBacktrack: commaPadding },
   });
 }

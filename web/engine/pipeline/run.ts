@@ -4,6 +4,7 @@ import type { BatchControl, TextContext } from '../diffusion-model.ts';
 import type { InitLatents } from '../init-latents.ts';
 import type { JobPlan, PixelSize } from '../job-plan.ts';
 import type { ProgressReporter } from '../progress.ts';
+import type { UncondPadding } from '../prompt/conditioning.ts';
 import { readsOtherNetworks } from '../prompt/pass-networks.ts';
 import type { ConditioningPlan } from '../prompt/plan.ts';
 import type { SkipReason } from '../sampling/denoiser.ts';
@@ -24,6 +25,8 @@ export interface Run {
   readonly checkpoints: Checkpoints;
   /** Why negative prompts were left out so far. */
   readonly skipped: Set<SkipReason>;
+  /** How prompts and negative prompts of unlike lengths were brought together so far. */
+  readonly padded: Set<UncondPadding>;
   readonly progress: ProgressReporter;
   readonly clock: StageClock;
 }

@@ -68,6 +68,8 @@ export interface SamplePass<T> {
   readonly onStep: (done: number) => void;
   /** Given the clean latents as far as they are known after a step; the run waits for it. */
   readonly onDenoised?: (done: number, denoised: T) => Promise<void>;
+  /** Told that prompt and negative prompt were brought to one length. */
+  readonly onPad: () => void;
   /** Told why negative prompts were left out. */
   readonly onSkip: (reason: SkipReason) => void;
 }
@@ -131,6 +133,8 @@ function createTurns<T>(pass: SamplePass<T>, first: PassSide<T>): Turns<T> {
       skipping: uncondSkipping(job.params),
       totalCalls: sampling.totalCalls,
       controlsNow: () => pass.controlsAt?.(lastStep / sampling.steps) ?? [],
+      padding: job.params.uncondPadding,
+      onPad: pass.onPad,
       onSkip: pass.onSkip,
       needsUncond: isCfgPlusPlus,
       isBlendedBefore: sampling.kind === 'timestep',

@@ -56,6 +56,8 @@ export interface WeightedRef extends ConditioningRef {
 export interface PassConditioning {
   condAt(call: number): readonly (readonly WeightedRef[])[];
   uncondAt(call: number): readonly ConditioningRef[];
+  /** An empty prompt, where the request asked for one. */
+  readonly empty?: ConditioningRef | null;
 }
 
 export interface ConditioningPlan {
@@ -91,6 +93,8 @@ export interface ConditioningRequest extends PassSteps {
   readonly hires?: HiresConditioning | null;
   /** A1111's `use_old_scheduling`. */
   readonly useOldScheduling?: boolean;
+  /** An empty prompt is encoded too, to fill others with. */
+  readonly needsEmpty?: boolean;
   readonly chunkOptions?: ChunkOptions | readonly ChunkOptions[];
 }
 
@@ -122,10 +126,13 @@ export function planConditioning(request: ConditioningRequest): ConditioningPlan
       }),
     );
   }
+  const empty = request.needsEmpty
+    ? refAt(groups.add([{ lastStep: steps, text: '' }], false), 0)
+    : null;
   return {
     groups: groups.list,
-    firstPass,
-    hiresPass,
+    firstPass: { ...firstPass, empty },
+    hiresPass: hiresPass && { ...hiresPass, empty },
     networks: first.networks,
     hiresNetworks,
     tokenCount: groups.tokenCount,
