@@ -9,7 +9,10 @@ import { ModelDownloads } from './downloads/model-downloads.ts';
 import { makePrivateFolder } from './files.ts';
 import { type Health, healthOf } from './health.ts';
 import { JobBroker } from './jobs/job-broker.ts';
+import type { JobStore } from './jobs/job-store.ts';
 import { LocalJobStore } from './jobs/local-job-store.ts';
+import { RedisJobStore } from './jobs/redis/redis-job-store.ts';
+import { openRedisLink } from './jobs/redis/redis-link.ts';
 import type { Logger } from './log.ts';
 import { BridgeMetrics } from './metrics.ts';
 import { Hasher } from './models/hasher.ts';
@@ -159,6 +162,17 @@ function watchPasswords(
   };
 }
 
+/** The queue: in the data folder, or the one that several bridges share. */
+async function openJobStore(
+  { redis, queueSize: limit, dataFolder }: BridgeOptions,
+  log: Logger,
+): Promise<JobStore> {
+  if (redis === null) {
+    return await LocalJobStore.open({ folder: join(dataFolder, 'jobs'), limit, log });
+  }
+  return await RedisJobStore.open({ link: await openRedisLink(redis, log), limit });
+}
+
 async function assemble(
   options: BridgeOptions,
   { distFolder, log }: BridgeSurroundings,
@@ -183,11 +197,7 @@ async function assemble(
   });
   const guesses = new GuessLimit();
   const relay = new TabRelay({ log });
-  const store = await LocalJobStore.open({
-    folder: join(dataFolder, 'jobs'),
-    limit: options.queueSize,
-    log,
-  });
+  const store = await openJobStore(options, log);
   closers.push(() => store.close());
   const outputs = new FileOutputStore({
     root: options.outputFolder,
@@ -229,6 +239,7 @@ async function assemble(
       queue: jobs.view(),
       isStopping,
       download: downloads.activity(),
+      hasOtherEngines: (store.sharedEngines?.goneAt ?? 0) > Date.now(),
       isStarting: Date.now() - expectedSince < BROWSER_START_MS,
       pageUrl: pageUrl(),
     });

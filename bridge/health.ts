@@ -34,6 +34,8 @@ export interface HealthFacts {
   readonly engines: readonly EngineView[];
   readonly queue: Pick<QueueView, 'waiting' | 'running' | 'limit'>;
   readonly isStopping: boolean;
+  /** True while another bridge on the same queue has an engine. */
+  readonly hasOtherEngines?: boolean;
   /** True from the start until the browser that we opened has attached or had its time. */
   readonly isStarting: boolean;
   /** A model that is being downloaded, or null. */
@@ -48,7 +50,7 @@ function stateOf({ status, hasJob, isSilent }: EngineView): string {
   return hasJob && status.state === 'idle' ? 'busy' : status.state;
 }
 
-function statusOf({ engines, isStopping, isStarting }: HealthFacts): HealthStatus {
+function statusOf({ engines, isStopping, isStarting, hasOtherEngines }: HealthFacts): HealthStatus {
   if (isStopping) return 'stopping';
   const states = engines.map(stateOf);
   const works = engines.some((engine) => engine.hasJob && !engine.isSilent);
@@ -56,6 +58,7 @@ function statusOf({ engines, isStopping, isStarting }: HealthFacts): HealthStatu
   if (states.includes('compiling')) return 'compiling';
   if (states.includes('loading')) return 'loading';
   if (states.includes('blocked')) return 'gpu-blocked';
+  if (hasOtherEngines) return 'ready';
   return isStarting ? 'starting' : 'no-engine';
 }
 

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { ensureChromium } from './lib/chromium.mjs';
+import { ensureRedis } from './lib/redis.mjs';
 import { ensureDependencies, ROOT, requireNode } from './lib/setup.mjs';
 
 /** Runs a tool from node_modules; ends the whole run with its status where it fails. */
@@ -23,6 +24,7 @@ function step(title, bin, args) {
 requireNode();
 ensureDependencies();
 process.env.EASEL_CHROMIUM = ensureChromium();
+process.env.EASEL_REDIS = ensureRedis();
 step('Style', 'biome', ['ci', '--error-on-warnings', '.']);
 step('Types', 'tsc', ['-b']);
 console.log('\nBuild');

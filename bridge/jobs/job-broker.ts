@@ -17,7 +17,7 @@ import { Dispatcher } from './dispatcher.ts';
 import { EngineWait } from './engine-wait.ts';
 import { HangUps } from './hang-ups.ts';
 import type { JobRecord, JobStore, Lease, StoredResult, StoreEvent } from './job-store.ts';
-import { createWaiter, jobView, LiveJob } from './live-job.ts';
+import { createWaiter, jobView, LiveJob, type Waiter } from './live-job.ts';
 import { picturesOf } from './save-pictures.ts';
 import { ownerOf } from './turns.ts';
 
@@ -47,6 +47,12 @@ const MAX_STUCK_RETRIES = 1;
 
 const CANCELLED: SerializedError = { code: 'cancelled', message: 'The job was cancelled.' };
 const STOPPING = new GenerationError('busy', 'Easel is stopping. Ask again once it has restarted.');
+
+/** Answers with a result from the store; it is kept there for as long as anybody waits. */
+function answer(waiter: Waiter, result: JobResult | null): void {
+  if (result) waiter.resolve(result);
+  else waiter.reject(new GenerationError('internal', 'The result is no longer in the queue.'));
+}
 
 /** Brings jobs and tabs together, and answers everybody who waits for a job. */
 export class JobBroker implements JobService, RelayListener {
@@ -108,7 +114,7 @@ export class JobBroker implements JobService, RelayListener {
   ): Promise<JobResult> {
     if (this.#isStopping) throw STOPPING;
     if (signal?.aborted) throw parseError(CANCELLED);
-    if (this.#relay.isBlocked) throw this.#engineWait.error();
+    if (this.#relay.isBlocked && !this.#hasOthers) throw this.#engineWait.error();
     const owner = requestOwner();
     this.#refuseGreed({ ...request, owner });
     const jobId = randomUUID();
@@ -175,9 +181,11 @@ export class JobBroker implements JobService, RelayListener {
         this.#dispatcher.wake();
         break;
       case 'cancel':
+        this.#noteCancel(event.jobId, event.mode);
         this.#relay.cancel(event.jobId, event.mode);
         break;
       case 'progress':
+        this.#follow(event.event);
         for (const listener of [...this.#listeners]) listener(event.event);
         break;
       case 'ended':
@@ -188,20 +196,57 @@ export class JobBroker implements JobService, RelayListener {
     }
   }
 
-  /** Failed jobs answer here; finished ones where their pictures are at hand, in `#complete`. */
+  /** What is known here of an open job, also of one that another bridge accepted. */
+  #liveOf({ jobId }: Pick<JobRecord, 'jobId'>): LiveJob {
+    const known = this.#live.get(jobId);
+    if (known) return known;
+    const live = new LiveJob(null);
+    // Its pictures may have gone to the other bridge.
+    live.isResumed = true;
+    this.#live.set(jobId, live);
+    return live;
+  }
+
+  /** True while other bridges on the same queue have engines. */
+  get #hasOthers(): boolean {
+    return (this.#store.sharedEngines?.goneAt ?? Number.NEGATIVE_INFINITY) > this.#now();
+  }
+
+  /** Whoever asks for progress here sees also what engines of other bridges do. */
+  #follow(event: JobEvent): void {
+    const record = this.#store.get(event.jobId);
+    if (record?.state !== 'running' || record.attempt !== event.attempt) return;
+    const live = this.#liveOf(record);
+    if (event.type === 'job-progress') live.progress = event;
+    const hasPicture = event.type === 'job-preview' || event.type === 'job-image';
+    if (hasPicture && event.data !== '') live.preview = event.data;
+  }
+
+  #noteCancel(jobId: string, mode: 'interrupt' | 'skip'): void {
+    const live = this.#live.get(jobId);
+    if (!live) return;
+    if (mode === 'skip') live.isSkipped = true;
+    else live.isInterrupted = true;
+  }
+
+  /** Jobs that ended otherwise than by a result of this bridge answer here, the others in `#complete`. */
   #onEnded(jobId: string): void {
     const record = this.#store.get(jobId);
     const live = this.#live.get(jobId);
-    if (!record || !live || record.state !== 'failed') return;
+    if (!record || !live || live.completions > 0) return;
     this.#live.delete(jobId);
-    live.waiter?.reject(parseError(record.error ?? CANCELLED));
+    const { waiter } = live;
+    if (record.state === 'failed') waiter?.reject(parseError(record.error ?? CANCELLED));
+    else if (waiter) this.result(jobId).then((result) => answer(waiter, result), waiter.reject);
   }
 
   #sweep(): void {
+    this.#store.sharedEngines?.announce(this.#relay.hasUsable);
+    const othersUntil = this.#store.sharedEngines?.goneAt ?? 0;
     for (const { jobId, state, acceptedAt } of this.#store.open()) {
       // Jobs that nobody waits for any more have time until a page is opened.
       const isAwaited = state === 'waiting' && this.#live.get(jobId)?.waiter;
-      if (!isAwaited || !this.#engineWait.isOver(acceptedAt)) continue;
+      if (!isAwaited || !this.#engineWait.isOver(Math.max(acceptedAt, othersUntil))) continue;
       const { code, message } = this.#engineWait.error();
       void this.#store.fail(jobId, { code, message });
     }
@@ -213,25 +258,20 @@ export class JobBroker implements JobService, RelayListener {
 
   onJobEvent(tab: Tab, event: JobEvent): void {
     const record = this.#store.get(event.jobId);
-    const live = this.#live.get(event.jobId);
-    if (!record || !live || record.endedAt !== null) {
+    if (!record || record.endedAt !== null) {
       if (isTerminal(event)) this.#relay.forget(tab, event);
       return;
     }
+    const live = this.#liveOf(record);
     const isCurrent = record.state === 'running' && record.attempt === event.attempt;
     switch (event.type) {
       case 'job-progress':
-        if (!isCurrent) return;
-        live.progress = event;
-        break;
       case 'job-preview':
         if (!isCurrent) return;
-        live.preview = event.data;
         break;
       case 'job-image':
         live.addImage(event);
         if (!isCurrent) return;
-        live.preview = event.data;
         break;
       case 'job-finished':
         void this.#onFinished(tab, record, live, event);
@@ -278,9 +318,15 @@ export class JobBroker implements JobService, RelayListener {
 
   async #complete(record: JobRecord, result: StoredResult): Promise<void> {
     const save = picturesOf(record, result, { outputs: this.#outputs, log: this.#log });
-    const ended = await this.#store.complete(result, save);
-    if (!ended) return;
     const live = this.#live.get(record.jobId);
+    if (live) live.completions += 1;
+    const ended = await this.#store.complete(result, save);
+    if (live) live.completions -= 1;
+    if (!ended) {
+      // Another result counted; where that was another bridge's, nobody here has answered yet.
+      if (this.#store.get(record.jobId)?.endedAt) this.#onEnded(record.jobId);
+      return;
+    }
     this.#live.delete(record.jobId);
     live?.waiter?.resolve({ ...result, savedAs: ended.savedAs });
   }
@@ -306,6 +352,7 @@ export class JobBroker implements JobService, RelayListener {
       this.#relay.dismiss(tab, lease);
       return;
     }
+    this.#liveOf(record);
     // Not to be given another job while the store thinks.
     tab.isReserved = true;
     void this.#store.resume(lease).then((mayGoOn) => {
@@ -393,6 +440,14 @@ export class JobBroker implements JobService, RelayListener {
     return () => this.#listeners.delete(listener);
   }
 
+  /** True while engines of this bridge have jobs, or their results are being written. */
+  get #isWorking(): boolean {
+    if (!this.#store.sharedEngines)
+      return this.#store.open().some(({ state }) => state === 'running');
+    const isCompleting = [...this.#live.values()].some(({ completions }) => completions > 0);
+    return isCompleting || this.#relay.list().some(({ hasJob }) => hasJob);
+  }
+
   /**
    * Stops taking jobs at once and lets running ones finish for as long as `graceMs`. What then still
    * runs stays in the journal and is done after the next start; whoever waits for it is told so.
@@ -407,7 +462,7 @@ export class JobBroker implements JobService, RelayListener {
       }
     }
     const end = this.#now() + graceMs;
-    while (this.#now() < end && this.#store.open().some(({ state }) => state === 'running')) {
+    while (this.#now() < end && this.#isWorking) {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     clearInterval(this.#sweeper);

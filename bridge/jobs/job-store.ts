@@ -64,6 +64,14 @@ export type SavePictures = (options: {
   readonly kept: Promise<void>;
 }) => Promise<readonly (string | null)[]>;
 
+/** What a shared store knows of the other bridges' engines. */
+export interface SharedEngines {
+  /** Tells the others whether this bridge has an engine that can work; called often, told when due. */
+  announce(hasEngines: boolean): void;
+  /** Until when the others are known to have an engine, in milliseconds since the epoch; -Infinity: never. */
+  readonly goneAt: number;
+}
+
 /** How often an attempt may be lost before the job counts as the cause. */
 export const MAX_LOST_ATTEMPTS = 3;
 
@@ -109,6 +117,8 @@ export interface JobStore {
   ended(): readonly JobRecord[];
   result(jobId: string): Promise<StoredResult | null>;
   onEvent(listener: (event: StoreEvent) => void): () => void;
+  /** Engines of other bridges on the same queue; absent where the queue is this bridge's own. */
+  readonly sharedEngines?: SharedEngines;
   /** Writes what is pending and releases the files; safe to call twice. */
   close(): Promise<void>;
 }

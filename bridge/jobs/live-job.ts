@@ -32,6 +32,8 @@ export class LiveJob {
   isResumed = false;
   /** Attempts in which an engine lived and made no step. */
   stuckAttempts = 0;
+  /** How many results of it are being written here: whoever waits is answered by the first that counts. */
+  completions = 0;
   /** True when whoever asked has hung up. */
   isOrphan = false;
 

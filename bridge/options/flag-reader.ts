@@ -134,7 +134,6 @@ export function readFlags(argv: readonly string[]): FlagValues {
     const inline = match[2];
     const flag = name === 'h' ? BY_NAME.get('help') : BY_NAME.get(name);
     if (!flag) throw unknownFlag(name);
-    if (flag.later) throw new UsageError(`--${name}: ${flag.later}`);
     const [printed] = flag.names;
     if (flag.kind === 'switch') {
       values.add(printed, switchValue(name, inline));

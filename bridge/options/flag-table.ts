@@ -13,8 +13,6 @@ export interface FlagInfo {
   readonly help: string;
   /** Default as `--help` shows it. */
   readonly shown?: string;
-  /** Why this version refuses the flag, as a sentence. */
-  readonly later?: string;
 }
 
 export const FLAG_GROUPS = [
@@ -286,9 +284,8 @@ export const FLAGS = [
     kind: 'value',
     value: 'URL',
     group: 'Queue and data',
-    help: 'shared queue of several bridges',
-    later:
-      'This version has no shared queue yet; start without --redis and the queue is kept in the data folder.',
+    help: 'shared queue of several bridges on Redis or Valkey, e.g. redis://host:6379',
+    shown: 'a queue of its own in the data folder',
   },
   {
     names: ['data-dir'],

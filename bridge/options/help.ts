@@ -16,7 +16,6 @@ function line(flag: FlagInfo): string {
     flag.help,
     aliases.length > 0 ? `also ${aliases.map((name) => `--${name}`).join(', ')}` : '',
     flag.kind === 'list' ? 'may be repeated' : '',
-    flag.later ? 'not in this version' : '',
   ].filter((note) => note !== '');
   const shown = flag.shown === undefined ? '' : ` [${flag.shown}]`;
   const gap =

@@ -80,6 +80,8 @@ export interface BridgeOptions {
   readonly savesMetadata: boolean;
   readonly saveImages: 'all' | 'requested';
   readonly queueSize: number;
+  /** Address of the Redis or Valkey that several bridges share as their queue, or null. */
+  readonly redis: string | null;
   readonly engineWaitMs: number;
   readonly finishOrphans: boolean;
   readonly dataFolder: string;

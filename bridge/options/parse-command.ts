@@ -224,6 +224,16 @@ function readEngine(
   };
 }
 
+/** `--redis`; the address may hold a password and so is never repeated in full. */
+function readRedis(flags: FlagValues): string | null {
+  const text = flags.text('redis');
+  if (text === undefined) return null;
+  const url = URL.canParse(text) ? new URL(text) : null;
+  const isRedis = url?.protocol === 'redis:' || url?.protocol === 'rediss:';
+  if (isRedis && url.host !== '') return text;
+  throw new UsageError('--redis: write redis://HOST:6379, or rediss:// for TLS.');
+}
+
 /** `--use-lora` with `--lora-strength`; the name with or without the file's ending. */
 function readLora(flags: FlagValues): BridgeOptions['lora'] {
   const name = flags.text('use-lora')?.replace(/\.safetensors$/i, '') ?? '';
@@ -270,6 +280,7 @@ function readOptions(flags: FlagValues, surroundings: Surroundings): BridgeOptio
     savesMetadata: flags.isOn('save-metadata-to-json'),
     saveImages: flags.choice('save-images', ['all', 'requested'], 'all'),
     queueSize: flags.number('queue-size', 64, { min: 1, max: 10_000 }),
+    redis: readRedis(flags),
     engineWaitMs: flags.number('engine-wait', 30, { min: 0, max: 86_400, isWhole: false }) * 1000,
     finishOrphans: flags.isOn('finish-orphans'),
     dataFolder,

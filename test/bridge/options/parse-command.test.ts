@@ -86,6 +86,7 @@ describe('the command line', () => {
       dataFolder: '/data',
       logLevel: 'info',
       logFormat: 'text',
+      redis: null,
     });
   });
 
@@ -210,12 +211,13 @@ describe('the command line', () => {
     expect(refusal('--local_tank_cache', 'x')).toContain('kept in the browser');
   });
 
-  it('refuses flags whose machinery this version lacks, with a sentence', () => {
-    const later = FLAGS.filter((flag) => 'later' in flag);
-    expect(later.map((flag) => flag.names[0])).toContain('redis');
-    for (const flag of later) {
-      expect(refusal(`--${flag.names[0]}`, 'x')).toMatch(/^--[\w-]+: This version .*\.$/);
-    }
+  it('takes the address of a shared queue, and never repeats its password', () => {
+    expect(options('--redis', 'redis://:secret@host:6379/2').redis).toBe(
+      'redis://:secret@host:6379/2',
+    );
+    const sentence = refusal('--redis', 'http://:secret@host');
+    expect(sentence).toContain('redis://HOST:6379');
+    expect(sentence).not.toContain('secret');
   });
 
   it.each([
