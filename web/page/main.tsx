@@ -33,6 +33,7 @@ import { applyTheme } from './theme.ts';
 import { makeThumbnail } from './thumbnail.ts';
 import { createTokenCounter } from './token-counts.ts';
 import { App } from './ui/app.tsx';
+import { loadEdit } from './ui/lazy-edit.tsx';
 
 /** Keeps the view and the address's fragment the same, so that Back works and views can be linked. */
 function followAddress(state: AppState): void {
@@ -181,6 +182,8 @@ async function main(): Promise<void> {
   };
   followDownloads(context);
   render(<App context={context} />, root);
+  // Once the page stands, so that Edit opens at once, and without a connection too.
+  setTimeout(() => void loadEdit().catch(() => {}), 2_000);
 }
 
 void main();

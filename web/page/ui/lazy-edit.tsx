@@ -2,13 +2,16 @@ import type { ComponentType } from 'preact';
 import { useCallback, useEffect, useState } from 'preact/hooks';
 import { t } from '../strings/strings.ts';
 
+/** Loads the code of Edit; what fails once is tried again by the next call. */
+export const loadEdit = () => import('./edit/edit-view.tsx');
+
 /** Edit, whose code comes when it is first opened: the first picture needs none of it. */
 export function LazyEdit() {
   const [View, setView] = useState<ComponentType | null>(null);
   const [isMissing, setMissing] = useState(false);
   const load = useCallback(() => {
     setMissing(false);
-    import('./edit/edit-view.tsx').then(
+    loadEdit().then(
       ({ EditView }) => setView(() => EditView),
       () => setMissing(true),
     );

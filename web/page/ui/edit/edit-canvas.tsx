@@ -58,7 +58,8 @@ function Frame({ session }: { session: EditSession }) {
   useSignalEffect(() => {
     const blur = Number(state.form.maskBlur.value);
     const isSoft = session.showsSoftEdge.value && !session.isDrawing.value && blur > 0;
-    // A CSS blur is the Gaussian that the engine softens the mask with; not while drawing, where it costs frames.
+    // A CSS blur is the Gaussian that the engine softens the mask with, but for the frame's edge, where the engine
+    // does not fade out. Not while drawing, where it costs frames.
     session.layers.canvases.mask.style.filter = isSoft ? `blur(${blur}px)` : '';
   });
   return <div ref={frame} class="edit-frame" />;
