@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { GenerationError } from '../errors.ts';
 import { isPlainSegment } from './model-reference.ts';
+import { onnxFiles } from './onnx-files.ts';
 
 /** One entry of the hub's tree: `GET /api/models/OWNER/NAME/tree/COMMIT?recursive=true`. */
 export const hubEntry = z.object({
@@ -14,7 +15,7 @@ export type HubEntry = z.infer<typeof hubEntry>;
 
 /** Which files of a repository make the model. */
 export interface HubChoice {
-  /** `folder`: a diffusers pipeline; `component`: weights with a config.json; `file`: one whole file. */
+  /** `folder`: a diffusers pipeline, or ready-made graphs; `component`: weights with a config.json; `file`: one whole file. */
   readonly layout: 'folder' | 'component' | 'file';
   readonly files: readonly HubEntry[];
   /** What was chosen where there was a choice, for a person; or null. */
@@ -26,6 +27,8 @@ const WEIGHT_FOLDERS = ['text_encoder', 'text_encoder_2', 'unet', 'vae'];
 const NEEDED_FOLDERS = ['text_encoder', 'unet', 'vae'];
 const TEXT_FOLDERS = ['tokenizer', 'tokenizer_2', 'scheduler'];
 const MAX_TEXT_BYTES = 16 * 2 ** 20;
+const GRAPHS_NOTE =
+  'The repository holds ready-made ONNX graphs: they draw, but LoRAs and ControlNets do not work with them.';
 const STEMS = ['diffusion_pytorch_model', 'model'];
 /** Half precision first: half the bytes, and what the device computes with. */
 const VARIANTS = ['.fp16', ''];
@@ -43,6 +46,12 @@ export function chooseHubFiles(repo: string, entries: readonly HubEntry[]): HubC
   const weights = config ? weightsIn('', byPath) : null;
   if (config && weights) return { layout: 'component', files: [config, ...weights], note: null };
   const single = singleFile(files);
+  // Of a checkpoint more can be made than of graphs; a LoRA or a VAE beside graphs is not what is meant.
+  if (single?.files.some(({ path }) => !isBeside(path))) return { layout: 'file', ...single };
+  const graphs = onnxFiles(repo, files);
+  if (graphs) {
+    return { layout: 'folder', files: [...graphs, ...textFiles(byPath)], note: GRAPHS_NOTE };
+  }
   if (single) return { layout: 'file', ...single };
   throw nothingToRun(repo, files);
 }
@@ -55,13 +64,16 @@ function pipelineFiles(byPath: ReadonlyMap<string, HubEntry>): HubEntry[] | null
     if (config && weights) chosen.push(config, ...weights);
     else if (NEEDED_FOLDERS.includes(folder)) return null;
   }
-  for (const file of byPath.values()) {
-    const [folder = '', name = '', ...below] = file.path.split('/');
-    const isText = below.length === 0 && /\.(json|txt)$/.test(name) && file.size <= MAX_TEXT_BYTES;
-    if (file.path === 'model_index.json' || (TEXT_FOLDERS.includes(folder) && isText))
-      chosen.push(file);
-  }
-  return chosen;
+  return [...chosen, ...textFiles(byPath)];
+}
+
+/** What a pipeline says of itself, its vocabularies and its noise schedule. */
+function textFiles(byPath: ReadonlyMap<string, HubEntry>): HubEntry[] {
+  return [...byPath.values()].filter(({ path, size }) => {
+    const [folder = '', name = '', ...below] = path.split('/');
+    const isText = below.length === 0 && /\.(json|txt)$/.test(name) && size <= MAX_TEXT_BYTES;
+    return path === 'model_index.json' || (TEXT_FOLDERS.includes(folder) && isText);
+  });
 }
 
 /** A component's safetensors, whole or in numbered pieces with their index; null where there are none. */
@@ -99,10 +111,15 @@ function singleFile(files: readonly HubEntry[]): Pick<HubChoice, 'files' | 'note
   return { files: [best], note };
 }
 
+/** Whether a file's name says that it is something to put beside a checkpoint. */
+function isBeside(path: string): boolean {
+  return /lora|vae|refiner|offset|controlnet|embedding/.test(path.toLowerCase());
+}
+
 function rank(path: string): number {
   const name = path.toLowerCase();
   let points = 0;
-  if (/lora|vae|refiner|offset|controlnet|embedding/.test(name)) points += 100;
+  if (isBeside(name)) points += 100;
   if (/non-?_?ema|fp32|full/.test(name)) points += 10;
   if (/inpaint/.test(name)) points += 5;
   if (/fp16|half/.test(name)) points -= 4;

@@ -88,6 +88,56 @@ describe('of a repository', () => {
     });
   });
 
+  const GRAPHS = ['text_encoder', 'unet', 'vae_decoder', 'vae_encoder'];
+
+  test('ready-made ONNX graphs are taken where there are no safetensors, with their weights', () => {
+    const { layout, paths, note } = choose([
+      ...FOLDER,
+      ...GRAPHS.flatMap((name) => component(name, 'model.onnx')),
+      ...['unet/model.onnx_data', 'unet/model.onnx_data_1', 'vae_decoder/weights.pb'],
+      // Another precision with its own weights, and what is no part of a picture.
+      ...['unet/model_fp16.onnx', 'unet/model_fp16.onnx_data', 'safety_checker/model.onnx'],
+      ...['unet/run.py', 'README.md', 'some-lora.safetensors', 'text_encoder/pytorch_model.bin'],
+    ]);
+    expect(layout).toBe('folder');
+    expect(note).toContain('ONNX');
+    expect(paths).toEqual(
+      [
+        ...FOLDER,
+        ...GRAPHS.flatMap((name) => component(name, 'model.onnx')),
+        ...['unet/model.onnx_data', 'unet/model.onnx_data_1', 'vae_decoder/weights.pb'],
+      ].sort(),
+    );
+  });
+
+  test('graphs as older exporters lay them, without model_index.json', () => {
+    const paths = ['unet/model.onnx', 'text_encoder/model.onnx', 'vae/decoder.onnx'];
+    expect(choose(paths)).toMatchObject({ layout: 'folder', paths: [...paths].sort() });
+  });
+
+  test('weights win over graphs, and half a set of graphs is none', () => {
+    const graphs = GRAPHS.flatMap((name) => component(name, 'model.onnx'));
+    expect(choose([...graphs, 'checkpoint.safetensors'])).toMatchObject({
+      ...{ layout: 'file', paths: ['checkpoint.safetensors'] },
+    });
+    const weights = ['diffusion_pytorch_model.safetensors'];
+    const both = choose([
+      ...[...FOLDER, ...graphs],
+      ...component('unet', ...weights),
+      ...component('vae', ...weights),
+      ...component('text_encoder', 'model.safetensors'),
+    ]);
+    expect(both.paths.filter((path) => path.endsWith('.onnx'))).toEqual([]);
+    expect(() => choose(['unet/model.onnx', 'text_encoder/model.onnx'])).toThrow(
+      /Stable Diffusion/,
+    );
+  });
+
+  test('graphs of which none is the one to take are named', () => {
+    const others = ['unet/a.onnx', 'unet/b.onnx', 'text_encoder/model.onnx', 'vae/decoder.onnx'];
+    expect(() => choose(others)).toThrow(/unet\/a\.onnx, unet\/b\.onnx/);
+  });
+
   test('what cannot be run is refused by its reason, and paths that lead out are not seen', () => {
     expect(() => choose(['unet/x.bin', 'model.ckpt'])).toThrow(/pickled/);
     expect(() => choose(['transformer/diffusion_pytorch_model.safetensors'])).toThrow(
