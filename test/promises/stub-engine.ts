@@ -1,13 +1,11 @@
 import { WebSocket } from 'ws';
 import { RELAY_PATH, TOKEN_PATH } from '../../protocol/relay.ts';
-import type { LocalEngine } from '../../web/engine/local-engine.ts';
 import {
   connectRelay,
   type RelayEnvironment,
   type RelaySocket,
 } from '../../web/engine/relay-client.ts';
-import type { GenerateOptions } from '../../web/shared/engine.ts';
-import { createWatched } from '../../web/shared/watched.ts';
+import { createStubLocalEngine } from '../fakes/stub-local-engine.ts';
 import { FAKE_CATALOG, fakeStatus, fakeSummary } from '../fakes/tab-frames.ts';
 import { tinyPng } from '../fakes/tiny-png.ts';
 
@@ -26,10 +24,6 @@ export interface StubOptions {
 export class StubEngine {
   readonly #sockets = new Set<WebSocket>();
   readonly #client: ReturnType<typeof connectRelay>;
-  readonly #status = createWatched(fakeStatus());
-  readonly #options: StubOptions;
-  #cancelled: 'interrupt' | 'skip' | null = null;
-  #tail: Promise<unknown> = Promise.resolve();
   /** Jobs begun, by seed, in order. */
   readonly begun: number[] = [];
   /** When the relay said welcome, by `performance.now`. */
@@ -37,7 +31,6 @@ export class StubEngine {
   isAttached = false;
 
   constructor(url: string, options: StubOptions = {}) {
-    this.#options = options;
     const environment: RelayEnvironment = {
       createSocket: (address) => {
         const socket = new WebSocket(address, {
@@ -55,7 +48,16 @@ export class StubEngine {
       random: Math.random,
     };
     this.#client = connectRelay({
-      engine: this.#engine(),
+      engine: createStubLocalEngine({
+        status: fakeStatus(),
+        catalog: FAKE_CATALOG,
+        summary: fakeSummary(),
+        stepMs: options.stepMs ?? 0,
+        picture: (seed, infotext) =>
+          options.picture ??
+          tinyPng({ colour: [seed % 256, (seed >> 8) % 256, (seed >> 16) % 256], infotext }),
+        onBegin: (seed) => this.begun.push(seed),
+      }),
       relay: { url: url + RELAY_PATH, tokenUrl: url + TOKEN_PATH },
       appVersion: '0.1.0',
       environment,
@@ -75,82 +77,6 @@ export class StubEngine {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     return engine;
-  }
-
-  #engine(): LocalEngine {
-    const catalog = createWatched(FAKE_CATALOG);
-    const unasked = () => Promise.reject(new Error('not asked for'));
-    return {
-      onStatus: this.#status.watch,
-      onCatalog: catalog.watch,
-      loadCheckpoint: async () => {},
-      unloadCheckpoint: async () => {},
-      refreshModels: async () => {},
-      addFiles: unasked,
-      forgetFiles: unasked,
-      lockedFiles: async () => [],
-      exportCompiled: unasked,
-      importCompiled: unasked,
-      listCompiled: async () => [],
-      deleteCompiled: unasked,
-      deleteAllCompiled: unasked,
-      storageEstimate: async () => null,
-      countTokens: async (prompts) => prompts.map(() => null),
-      generate: (params, options = {}) => {
-        const run = this.#tail.then(() => this.#generate(params, options));
-        this.#tail = run.catch(() => {});
-        return run;
-      },
-      skip: () => {
-        this.#cancelled = 'skip';
-      },
-      interrupt: () => {
-        this.#cancelled = 'interrupt';
-      },
-      close: async () => {},
-      activate: async () => {},
-      setWaiting: () => {},
-    };
-  }
-
-  async #generate(
-    params: Parameters<LocalEngine['generate']>[0],
-    { signal, onProgress, onImage }: GenerateOptions,
-  ) {
-    const { steps, batchSize, batchCount, width, height, prompt, negativePrompt } = params;
-    const count = batchSize * batchCount;
-    this.begun.push(params.seed);
-    this.#cancelled = null;
-    this.#status.set(fakeStatus({ state: 'busy' }));
-    try {
-      for (let index = 0; index < count && this.#cancelled !== 'interrupt'; index += 1) {
-        for (let step = 1; step <= steps && this.#cancelled === null; step += 1) {
-          signal?.throwIfAborted();
-          if (this.#options.stepMs) {
-            await new Promise((resolve) => setTimeout(resolve, this.#options.stepMs));
-          }
-          onProgress?.({
-            ...{ stage: 'sampling', imageIndex: index, imageCount: count, step, steps },
-            ...{ fraction: (index + step / steps) / count, etaSeconds: 0, message: '' },
-          });
-        }
-        if (this.#cancelled === 'skip') {
-          this.#cancelled = null;
-          continue;
-        }
-        const seed = params.seed + index;
-        const infotext = `${prompt}\nSteps: ${steps}, Seed: ${seed}`;
-        const colour = [seed % 256, (seed >> 8) % 256, (seed >> 16) % 256];
-        const bytes = this.#options.picture ?? tinyPng({ colour, infotext });
-        onImage?.({
-          ...{ index, format: 'png', bytes: new Uint8Array(bytes), infotext },
-          ...{ prompt, negativePrompt, seed, subseed: 0, width: 8, height: 8 },
-        });
-      }
-      return fakeSummary({ interrupted: this.#cancelled === 'interrupt', width, height });
-    } finally {
-      this.#status.set(fakeStatus());
-    }
   }
 
   /** Breaks the connection as a network does, without a close frame; the client comes back by itself. */
