@@ -54,7 +54,7 @@ describe('downloads through the bridge', () => {
   });
   afterAll(() => hub?.close());
 
-  it('go on where a bridge was killed by SIGKILL', async () => {
+  it('D1 go on where a bridge was killed by SIGKILL', async () => {
     const dataDir = mkdtempSync(join(tmpdir(), 'easel-e2e-'));
     const models = join(dataDir, 'models', 'Stable-diffusion');
     const surroundings = { env: { HF_ENDPOINT: hub.url, HF_TOKEN: 'hf_s3cret' }, dataDir };
@@ -171,7 +171,7 @@ describe('downloads by the tab of a page without a bridge', () => {
     await hub?.close();
   });
 
-  it('go on where a tab was killed, and what has come is used', async () => {
+  it('D1 go on where a tab was killed, and what has come is used', async () => {
     hub.repository('owner/style', { 'style.safetensors': lora }, { speed: 24 * MB });
     hub.repository('owner/tiny', { 'x.safetensors': singleFileBytes('sd15-tiny') });
     const context = await browser.newContext();

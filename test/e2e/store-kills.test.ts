@@ -44,7 +44,7 @@ describe('the store of compiled models', () => {
     });
   }
 
-  it(`never names missing or wrong bytes after ${KILLS} kills of the browser while it writes`, {
+  it(`D6 never names missing or wrong bytes after ${KILLS} kills of the browser while it writes`, {
     timeout: 60_000 + KILLS * 20_000,
   }, async () => {
     const left = { halves: 0, wholes: 0 };

@@ -68,7 +68,7 @@ describe('the device over the engine’s life', () => {
     expect(runtimes[0]!.isClosed).toBe(true);
   });
 
-  test('that is lost is said, closed, and replaced at the next job', async () => {
+  test('R9 that is lost is said, closed, and replaced at the next job', async () => {
     const { device, said, runtimes } = setUp([GPU]);
     const first = await device.acquire();
     runtimes[0]!.lose('unknown');
@@ -78,7 +78,7 @@ describe('the device over the engine’s life', () => {
     await device.close();
   });
 
-  test('is blocked, not exchanged for the processor, when no adapter comes after a loss', async () => {
+  test('R9 is blocked, not exchanged for the processor, when no adapter comes after a loss', async () => {
     const { device, said, runtimes } = setUp([GPU, PROCESSOR, PROCESSOR, GPU]);
     await device.acquire();
     runtimes[0]!.lose('unknown');

@@ -308,7 +308,7 @@ describe('attaching', () => {
 });
 
 describe('one tab of a profile', () => {
-  test('runs, another waits and takes over when it closes', async () => {
+  test('R10 runs, another waits and takes over when it closes', async () => {
     const locks = fakeLocks();
     const first = connect({ locks });
     await attach(first.sockets);
@@ -380,7 +380,7 @@ describe('jobs', () => {
     expect(socket.ofType('heartbeat').at(-1)?.job).toBeNull();
   });
 
-  test('a result that was not acknowledged is offered again, progress is not', async () => {
+  test('R6 a result that was not acknowledged is offered again, progress is not', async () => {
     const { sockets, generations } = connect();
     const first = await attach(sockets);
     first.say(JOB);

@@ -88,7 +88,7 @@ describe('a file at an address', () => {
     expect(below(folders().lora)).toEqual(['x.safetensors']);
   });
 
-  test('is taken up where the connection broke', async () => {
+  test('D1 is taken up where the connection broke', async () => {
     host.file('/x.safetensors', LORA, { cutAfter: MB });
     expect(await fetchIt(`${host.url}/x.safetensors`)).toMatchObject({ state: 'finished' });
     expect(lora().equals(LORA)).toBe(true);
@@ -96,7 +96,7 @@ describe('a file at an address', () => {
     expect(host.sent('/x.safetensors')).toBeLessThanOrEqual(LORA.length + MB + 4 * 64 * 1024);
   });
 
-  test('begins afresh, and says so, at a host that ignores ranges', async () => {
+  test('D1 begins afresh, and says so, at a host that ignores ranges', async () => {
     host.file('/x.safetensors', LORA, { ignoresRange: true, cutAfter: 2 * MB, cuts: 2 });
     const view = await fetchIt(`${host.url}/x.safetensors`);
     expect(view).toMatchObject({ state: 'finished' });
@@ -223,7 +223,7 @@ describe('the hub', () => {
     expect(everything).not.toContain('s3cret');
   });
 
-  test('names a hash, and other bytes are thrown away', async () => {
+  test('D2 names a hash, and other bytes are thrown away', async () => {
     hub.repository('owner/lora', { 'x.safetensors': LORA });
     const flipped = Buffer.from(LORA);
     flipped[2 * MB] = (flipped[2 * MB] ?? 0) ^ 1;
@@ -279,7 +279,7 @@ describe('a download', () => {
     expect(host.seen.at(-1)?.headers.range).toBe(`bytes=${paused.doneBytes}-`);
   });
 
-  test('goes on by itself when the process ended under it', async () => {
+  test('D1 goes on by itself when the process ended under it', async () => {
     host.file('/x.safetensors', LORA, { speed: 4 * MB });
     const first = openDownloads();
     first.start({ reference: `${host.url}/x.safetensors`, kind: null, tokens: NO_TOKENS });
@@ -342,7 +342,7 @@ describe('a download', () => {
 });
 
 describe('what may be asked', () => {
-  test('is no address of this machine or its network, but what the owner named', async () => {
+  test('S13 is no address of this machine or its network, but what the owner named', async () => {
     other.file('/x.safetensors', LORA);
     const downloads = openDownloads();
     for (const reference of [
@@ -361,7 +361,7 @@ describe('what may be asked', () => {
     expect(other.seen).toEqual([]);
   });
 
-  test('needs room on the disk for what is missing', async () => {
+  test('D4 needs room on the disk for what is missing', async () => {
     // A header that speaks of far more than any disk holds.
     const header = JSON.stringify({
       'lora_unet_x.lora_up.weight': { dtype: 'U8', shape: [1], data_offsets: [0, 9e14] },

@@ -88,7 +88,7 @@ describe('a download of the tab itself', () => {
     expect(await disk.keys()).toEqual([]);
   });
 
-  test('that is killed at any place fetches less than a piece again', async () => {
+  test('D1 that is killed at any place fetches less than a piece again', async () => {
     hub.repository('owner/lora', { 'x.safetensors': LORA }, { speed: 8 * MB });
     for (const atBytes of [1, PIECE - 1, PIECE + 1, 2 * MB, 2.5 * MB]) {
       disk = createMemoryStore();
@@ -117,7 +117,7 @@ describe('a download of the tab itself', () => {
     }
   });
 
-  test('begins afresh where the file changed, without asking for If-Range', async () => {
+  test('D1 begins afresh where the file changed, without asking for If-Range', async () => {
     const host = await openBadHost();
     const changed = safetensorsFile(LORA_TENSORS, 2 * MB, 5);
     host.file('/x.safetensors', LORA, {
@@ -159,7 +159,7 @@ describe('a download of the tab itself', () => {
     expect((await ended(again, second.id)).note).toContain('in this browser already');
   });
 
-  test('of two tabs at once is fetched once', async () => {
+  test('D7 of two tabs at once is fetched once', async () => {
     hub.repository('owner/lora', { 'x.safetensors': LORA }, { speed: 8 * MB });
     let line = Promise.resolve();
     const storage = new BrowserDownloadStorage({
@@ -182,7 +182,7 @@ describe('a download of the tab itself', () => {
     expect(hub.sent('x.safetensors')).toBeLessThan(LORA.length + 2 * MB + 4 * 64 * 1024);
   });
 
-  test('is refused before its first byte where the quota is too small', async () => {
+  test('D4 is refused before its first byte where the quota is too small', async () => {
     hub.repository('owner/lora', { 'x.safetensors': LORA });
     const tab = openTab(disk, 4 * MB);
     const { id } = tab.start(ask('owner/lora'));
@@ -190,7 +190,7 @@ describe('a download of the tab itself', () => {
     expect((await disk.keys()).filter((key) => key.startsWith('piece:'))).toEqual([]);
   });
 
-  test('whose bytes the browser gave up says so when it is read', async () => {
+  test('D5 whose bytes the browser gave up says so when it is read', async () => {
     hub.repository('owner/lora', { 'x.safetensors': LORA });
     const tab = openTab();
     await ended(tab, tab.start(ask('owner/lora')).id);

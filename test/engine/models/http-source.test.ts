@@ -112,7 +112,7 @@ describe('a file on an HTTP host', () => {
     expect(ranges).toHaveLength(1);
   });
 
-  test('of another size than listed is an error with both sizes', async () => {
+  test('D2 of another size than listed is an error with both sizes', async () => {
     const changed = await host((request, response) => {
       const [from, to] = asked(request);
       response.writeHead(206, { 'content-range': `bytes ${from}-${to - 1}/12345` });

@@ -152,7 +152,7 @@ describe('a compiled model as one file', () => {
     });
   });
 
-  test('is written and read without more than a chunk of it in memory', async () => {
+  test('D3 is written and read without more than a chunk of it in memory', async () => {
     const reads: number[] = [];
     const watched = (file: Blob): Blob =>
       new Proxy(file, {

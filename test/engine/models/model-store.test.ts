@@ -31,14 +31,14 @@ describe('the store of compiled models', () => {
     expect(bytes).toEqual(SHARDS);
   });
 
-  test('no value is larger than a chunk', async () => {
+  test('D3 no value is larger than a chunk', async () => {
     await write('k');
     const sizes = [];
     for (const key of await chunkKeys()) sizes.push(((await entries.get(key)) as Blob).size);
     expect(sizes).toEqual([100, 100, 50, 30]);
   });
 
-  test('a model does not exist before its manifest', async () => {
+  test('D6 a model does not exist before its manifest', async () => {
     const writer = store.write('k');
     await writer.sink.beginShard('unet', 0);
     await writer.sink.write(SHARDS[0]!);
@@ -70,7 +70,7 @@ describe('the store of compiled models', () => {
     expect(await entries.keys()).toEqual([]);
   });
 
-  test('a chunk evicted after the manifest was read is said, and the rest removed', async () => {
+  test('D5 a chunk evicted after the manifest was read is said, and the rest removed', async () => {
     await write('k');
     const stored = (await store.read('k'))!;
     await entries.delete(['chunk:k:unet:1:0']);

@@ -45,7 +45,7 @@ async function expectSound(disk: KeyValueStore): Promise<'whole' | 'absent'> {
 }
 
 describe('a tab that is killed', () => {
-  test('while it writes leaves a whole model or none, and no bytes behind', async () => {
+  test('D6 while it writes leaves a whole model or none, and no bytes behind', async () => {
     const outcomes = new Set<string>();
     for (let at = 1; ; at++) {
       const disk = createMemoryStore();
@@ -63,7 +63,7 @@ describe('a tab that is killed', () => {
     expect(outcomes).toEqual(new Set(['absent', 'whole']));
   });
 
-  test('while it deletes leaves a whole model or none, and no bytes behind', async () => {
+  test('D6 while it deletes leaves a whole model or none, and no bytes behind', async () => {
     for (let at = 1; at < 10; at++) {
       const disk = createMemoryStore();
       await writeModel(createModelStore(disk, OPTIONS), 'k');

@@ -44,7 +44,7 @@ afterEach(() => vi.unstubAllGlobals());
 describe('room for a compiled model', () => {
   const full = { usedBytes: 9 * GB, quotaBytes: 10 * GB };
 
-  test('is asked for before the first byte, with figures', async () => {
+  test('D4 is asked for before the first byte, with figures', async () => {
     const entries = createMemoryStore();
     const store = createModelStore(entries, { storageUse: async () => full });
     await expect(store.makeRoom('dreamshaper_8', 2 * GB)).rejects.toMatchObject({
@@ -127,7 +127,7 @@ describe('room for a compiled model', () => {
     expect(await shardBytes(store, stored)).toEqual(SHARDS);
   });
 
-  test('that cannot be made fails the write, and a discard leaves earlier models whole', async () => {
+  test('D4 that cannot be made fails the write, and a discard leaves earlier models whole', async () => {
     const { entries } = limitedDisk(500);
     const store = createModelStore(entries, { chunkBytes: 100, storageUse: async () => null });
     const before = await writeModel(store, 'before');
