@@ -167,6 +167,25 @@ export const OPERATIONS: readonly Operation[] = [
   get('/internal/ping', 'Whether the bridge answers', empty),
   get(sd('internal/ping'), 'Whether the bridge answers', empty),
   get('/user', 'Gradio’s user: none', nothing),
+  get('/internal/sysinfo', 'What the bridge runs on, without secrets', anything),
+  get('/internal/sysinfo-download', 'The same, to be saved', anything),
+  get(
+    '/internal/quicksettings-hint',
+    'Names of the options',
+    z.array(z.object({ name: z.string(), label: z.string() })),
+  ),
+  get('/internal/profile-startup', 'How long the start took: not measured', anything),
+  {
+    ...get(
+      '/sd_extra_networks/metadata',
+      'What a LoRA’s, a checkpoint’s or an embedding’s file says of itself',
+      z.object({ metadata: z.string().optional() }),
+    ),
+    query: [
+      { name: 'page', description: '`lora`, `checkpoints` or `textual inversion`' },
+      { name: 'item', description: 'Name, as in its list' },
+    ],
+  },
   post(
     '/internal/progress',
     'How far one task is',

@@ -3,6 +3,7 @@ const API_PREFIXES = [
   '/sdapi/',
   '/internal/',
   '/controlnet/',
+  '/sd_extra_networks/',
   '/v1/',
   '/docs/',
   '/openapi.json/',

@@ -8,6 +8,7 @@ import { generationRoutes } from './generation-routes.ts';
 import { imageRoutes } from './image-routes.ts';
 import { optionsRoutes } from './options-routes.ts';
 import { answerOtherMethods } from './other-methods.ts';
+import { pageRoutes } from './page-routes.ts';
 import { apiPathOf } from './paths.ts';
 import { progressRoutes } from './progress-routes.ts';
 import { SeriesBoard } from './series.ts';
@@ -33,6 +34,7 @@ export function a1111Routes(services: BridgeServices, settings: A1111Settings = 
     catalogRoutes(services, settings),
     controlnetRoutes(services),
     systemRoutes(settings),
+    pageRoutes(services, settings),
     docsRoutes(),
   ];
   for (const resource of resources) app.route('/', resource);
