@@ -19,6 +19,7 @@ import { healthRoutes } from './routes/health-routes.ts';
 import { jobRoutes } from './routes/job-routes.ts';
 import { loginRoutes } from './routes/login-routes.ts';
 import { modelRoutes } from './routes/model-routes.ts';
+import { optionRoutes } from './routes/option-routes.ts';
 import { outputRoutes } from './routes/output-routes.ts';
 import { staticRoutes } from './routes/static-routes.ts';
 import type { AccessControl } from './security/access-control.ts';
@@ -88,6 +89,7 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
   const token = () => deps.engine.start().token;
   app.route('/', downloadRoutes({ downloads: deps.downloads, token }));
   app.route('/', outputRoutes({ library: new OutputLibrary(deps.services.outputs.root), token }));
+  app.route('/', optionRoutes(deps.services));
   const { isPublic } = deps.hostRule;
   app.route('/', connectionRoutes({ clients, hasPassword: () => access.isOn, isPublic }));
   app.route('/', jobRoutes(deps.services.jobs));

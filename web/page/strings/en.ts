@@ -240,6 +240,19 @@ export const en = {
       'Press Set URL and enter the address above, unless it is there already.',
       'Pick a model and press OK. In a story, Add File and then Generate Image makes a picture.',
     ],
+    lan: 'From other machines',
+    lanOff:
+      'Only this machine reaches Easel. To let others in, start it with “npm start -- --listen --api-auth USER:PASSWORD”.',
+    lanNone: 'This machine has no address in a network.',
+    password: 'Clients and pages are asked for the password.',
+    noPassword: 'No password is set; none is needed while only this machine reaches Easel.',
+    qr: (address: string) => `QR code of ${address}`,
+    clients: 'Programs that used the API',
+    noClients: 'None since Easel was started.',
+    clientFacts: (requests: number, time: string) =>
+      `${requests === 1 ? '1 request' : `${requests} requests`}, the last at ${time}`,
+    clientError: (time: string, status: number, path: string) =>
+      `Last error, ${time}: ${status} on ${path}.`,
     keepOpen: 'Keep this tab open: it is the engine. It may lie in the background.',
     noBridgeTitle: 'No bridge here',
     noBridge:
@@ -255,6 +268,9 @@ export const en = {
     yes: 'yes',
     no: 'no',
     biggestBuffer: 'Largest buffer',
+    biggestBinding: 'Largest buffer that a shader reads',
+    memory: 'Graphics memory',
+    notTold: 'the browser does not tell',
     threads: 'Threads',
     isolated: 'Cross-origin isolated',
     unload: 'Give the memory back',
@@ -353,6 +369,58 @@ export const en = {
       controlnet: 'ControlNet',
       taesd: 'TAESD',
     },
+    empty: 'None found yet: LoRAs, textual inversions, VAEs, ControlNets and upscalers show here.',
+    sections: {
+      lora: 'LoRAs',
+      embedding: 'Textual inversions',
+      vae: 'VAEs',
+      controlnet: 'ControlNets',
+      esrgan: 'Upscalers',
+      taesd: 'TAESDs',
+    },
+    hints: {
+      lora: 'Written into the prompt as <lora:name:strength>.',
+      embedding: 'Used by writing the name into a prompt.',
+      vae: 'Chosen with the option sd_vae, in Settings; one called as the checkpoint is found by itself.',
+      controlnet: 'Used by API clients, through alwayson_scripts.',
+      esrgan: 'Offered wherever pictures are enlarged.',
+      taesd: 'Used for quick previews.',
+    },
+    strength: 'Strength',
+    add: 'Add to prompt',
+    addNegative: 'Add to negative prompt',
+    inPrompt: 'Set in prompt',
+    triggers: 'Trigger words:',
+    base: (name: string) => `trained on ${name}`,
+  },
+  advice: {
+    title: 'What this device can run',
+    wasm: 'Without a usable GPU only small checkpoints are practical: easel-tiny takes seconds, Stable Diffusion 1.5 many minutes a picture.',
+    software:
+      'A software adapter stands in for a GPU: small checkpoints work, Stable Diffusion 1.5 takes many minutes a picture.',
+    none: (gibibytes: number) =>
+      `With about ${gibibytes} GiB of graphics memory only small checkpoints fit.`,
+    fits: (models: readonly string[], gibibytes: number, isAssumed: boolean) =>
+      `With about ${gibibytes} GiB of graphics memory${isAssumed ? ' (judged by the adapter’s limits)' : ''} it holds ${models.join(', ')}.`,
+    speed: 'How fast it is, the benchmark in Settings tells.',
+  },
+  benchmark: {
+    run: 'Measure the speed',
+    running: 'Measuring…',
+    hint: (side: number, steps: number) =>
+      `Makes one picture of ${side} × ${side} in ${steps} steps with the checkpoint in use; it is not kept.`,
+    result: (speed: number, seconds: number, checkpoint: string) =>
+      `${speed < 10 ? speed.toFixed(2) : speed.toFixed(1)} it/s with ${checkpoint}; the whole picture took ${seconds.toFixed(1)} s.`,
+  },
+  options: {
+    title: 'Options of the API',
+    hint: 'The same options that clients read and set; a change counts for all of them at once.',
+    search: 'Search options',
+    showAll: 'Show those without effect too',
+    none: 'No option matches.',
+    statuses: { 'no effect': 'no effect here', 'read only': 'cannot be set' },
+    changed: (value: string) => `default: ${value === '' ? 'empty' : value}`,
+    retrying: 'Asking again every few seconds.',
   },
   compiled: {
     title: 'Compiled in this browser',

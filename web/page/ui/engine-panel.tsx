@@ -1,6 +1,7 @@
 import { unloadCheckpoint } from '../actions.ts';
 import { formatBytes } from '../format.ts';
 import { t } from '../strings/strings.ts';
+import { BenchmarkButton } from './benchmark-panel.tsx';
 import { useApp } from './context.ts';
 import { ProblemNote } from './problem-note.tsx';
 import { DeviceLine } from './status-lines.tsx';
@@ -34,6 +35,11 @@ export function EnginePanel() {
       rows.push(
         [t.connection.f16, yesNo(device.hasShaderF16)],
         [t.connection.biggestBuffer, formatBytes(device.maxBufferBytes)],
+        [t.connection.biggestBinding, formatBytes(device.maxStorageBindingBytes)],
+        [
+          t.connection.memory,
+          device.memoryBytes === undefined ? t.connection.notTold : formatBytes(device.memoryBytes),
+        ],
       );
     } else {
       rows.push([t.connection.threads, String(device.wasmThreads)]);
@@ -52,6 +58,7 @@ export function EnginePanel() {
         </button>
         <p class="quiet">{t.connection.unloadHint}</p>
       </div>
+      <BenchmarkButton />
       <ProblemNote problem={app.state.engineProblem} />
     </section>
   );

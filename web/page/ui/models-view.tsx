@@ -1,5 +1,7 @@
+import '../styles/library.css';
 import type { CheckpointInfo } from '../../../protocol/catalog.ts';
 import { chooseCheckpoint, refreshModels } from '../actions.ts';
+import { deviceAdvice } from '../device-advice.ts';
 import { formatBytes } from '../format.ts';
 import { forgetModelFiles } from '../model-files.ts';
 import { t } from '../strings/strings.ts';
@@ -55,6 +57,18 @@ function CheckpointRow({ checkpoint }: { checkpoint: CheckpointInfo }) {
   );
 }
 
+/** What this device can run, in plain words. */
+function DeviceAdvice() {
+  const { state } = useApp();
+  const { device } = state.status.value;
+  if (!device || state.isRemote.value) return null;
+  return (
+    <p class="quiet">
+      {deviceAdvice(device)} {t.advice.speed}
+    </p>
+  );
+}
+
 /** What can be loaded, from where, and what is in memory. */
 export function ModelsView() {
   const app = useApp();
@@ -73,6 +87,7 @@ export function ModelsView() {
           {t.models.refresh}
         </button>
       </div>
+      <DeviceAdvice />
       <ProgressPanel />
       <ProblemNote problem={checkpointProblem} />
       <section class="panel">

@@ -1,13 +1,37 @@
-import { useId } from 'preact/hooks';
+import '../styles/library.css';
+import { useCallback, useId, useState } from 'preact/hooks';
+import {
+  CONNECTION_PATH,
+  type ConnectionView,
+  connectionView,
+} from '../../../protocol/connection.ts';
 import { THEMES, type Theme } from '../settings.ts';
 import { t } from '../strings/strings.ts';
 import { AddressField } from './address-field.tsx';
+import { ClientsList, LanAddress } from './clients-list.tsx';
 import { useApp } from './context.ts';
 import { EnginePanel } from './engine-panel.tsx';
+import { OptionsPanel } from './options-panel.tsx';
 import { BridgeLine } from './status-lines.tsx';
+import { useBridge, usePolling } from './use-bridge.ts';
+
+const POLL_MS = 3_000;
+
+/** Who is connected, asked again and again while it is shown; null until the bridge has answered. */
+function useConnection(): ConnectionView | null {
+  const api = useBridge();
+  const [view, setView] = useState<ConnectionView | null>(null);
+  const read = useCallback(() => {
+    // A bridge that is away is said in the line above.
+    api?.get(CONNECTION_PATH, connectionView).then(setView, () => {});
+  }, [api]);
+  usePolling(api && read, POLL_MS);
+  return view;
+}
 
 function ConnectionPanel() {
   const { state } = useApp();
+  const view = useConnection();
   if (state.server.value === 'static') {
     return (
       <section class="panel">
@@ -27,6 +51,12 @@ function ConnectionPanel() {
         ))}
       </ol>
       <p class="quiet">{t.connection.keepOpen}</p>
+      {view && (
+        <>
+          <ClientsList clients={view.clients} />
+          <LanAddress view={view} />
+        </>
+      )}
     </section>
   );
 }
@@ -89,6 +119,7 @@ export function SettingsView() {
       <ConnectionPanel />
       <EnginePanel />
       <PagePanel />
+      <OptionsPanel />
     </main>
   );
 }
