@@ -51,6 +51,48 @@ describe('conformance', () => {
     expect((await server.get('//sdapi/v1/options')).CLIP_stop_at_last_layers).toBe(2);
   });
 
+  it('[6] webuiapi: nulls, data URIs, and replies to skip and interrupt that parse', async () => {
+    const server = createServer();
+    const uri = (width: number) => `data:image/png;base64,${makePng(width, 8).toString('base64')}`;
+    const nulls = Object.fromEntries(
+      ['styles', 'eta', 's_churn', 's_tmax', 'script_name', 'refiner_checkpoint', 'tiling'].map(
+        (name) => [name, null],
+      ),
+    );
+    const { params } = await server.generate(
+      { ...nulls, init_images: [uri(8)], mask: uri(16), seed: 3 },
+      'img2img',
+    );
+    expect(params.initImages).toEqual([makePng(8, 8).toString('base64')]);
+    expect(params.inpaint?.mask).toBe(makePng(16, 8).toString('base64'));
+    const hires = ['hr_checkpoint_name', 'hr_sampler_name', 'hr_scheduler', 'hr_upscaler'];
+    const second = await server.generate({
+      ...nulls,
+      ...Object.fromEntries(hires.map((name) => [name, null])),
+      enable_hr: true,
+    });
+    expect(second.params.hires).toMatchObject({ checkpoint: null, sampler: null, upscaler: null });
+    for (const [what, reply] of [
+      ['skip', null],
+      ['interrupt', {}],
+    ] as const) {
+      const response = await server.app.request(`/sdapi/v1/${what}`, { method: 'POST' });
+      expect([response.status, JSON.parse(await response.text())]).toEqual([200, reply]);
+    }
+  });
+
+  it('[7] text-generation-webui: hr_scale as text, and a body of two quotes', async () => {
+    const server = createServer();
+    const { params } = await server.generate({ enable_hr: true, hr_scale: '1.5' });
+    expect(params.hires?.scale).toBe(1.5);
+    for (const what of ['unload-checkpoint', 'reload-checkpoint']) {
+      const response = await server.app.request(`/sdapi/v1/${what}`, {
+        ...{ method: 'POST', body: '""', headers: { 'content-type': 'application/json' } },
+      });
+      expect([response.status, await response.json()]).toEqual([200, {}]);
+    }
+  });
+
   it('[8] SDAI: seed as text, and its pictures echoed', async () => {
     const png = makePng(8, 8).toString('base64');
     const body = { seed: '42', init_images: [png], include_init_images: true };
@@ -77,6 +119,39 @@ describe('conformance', () => {
     const body = { denoising_strength: null, hr_second_pass_steps: 7.5, styles: [null] };
     const { reply } = await createServer().generate(body);
     expect(reply.parameters).toMatchObject({ hr_second_pass_steps: 7, styles: [] });
+  });
+
+  it.each([
+    ['Huen', 'Heun', 'automatic'],
+    ['DPM++ 2M Karras', 'DPM++ 2M', 'automatic'],
+    ['DPM++ 2M Exponential', 'DPM++ 2M', 'exponential'],
+    ['k_euler_a', 'Euler a', 'automatic'],
+    ['euler a', 'Euler a', 'automatic'],
+    ['No such sampler', 'DPM++ 2M', 'automatic'],
+  ])('[11] Agnai: the sampler %s is %s', async (asked, sampler, scheduler) => {
+    const { params } = await createServer().generate({ sampler_name: asked });
+    expect([params.sampler, params.scheduler]).toEqual([sampler, scheduler]);
+    expect(params.notes.join()).toContain(asked === 'No such sampler' ? asked : '');
+  });
+
+  it('[12] errors have A1111’s bodies', async () => {
+    const server = createServer();
+    const unknown = await server.app.request('/sdapi/v1/nothing');
+    expect([unknown.status, await unknown.json()]).toEqual([404, { detail: 'Not Found' }]);
+    const wrong = await server.post('/sdapi/v1/txt2img', { steps: 'many', styles: 'one' });
+    expect(wrong.status).toBe(422);
+    const { detail } = (await wrong.json()) as { detail: { loc: string[] }[] };
+    expect(detail.map(({ loc }) => loc)).toEqual([
+      ['body', 'styles'],
+      ['body', 'steps'],
+    ]);
+    const missing = await server.post('/sdapi/v1/img2img', {});
+    expect(missing.status).toBe(404);
+    expect(await missing.json()).toMatchObject({ detail: 'Init image not found' });
+    // A1111’s 500 is a bug: the picture is the client’s.
+    const broken = await server.post('/sdapi/v1/img2img', { init_images: ['AAAA'] });
+    expect(broken.status).toBe(422);
+    expect(await broken.json()).toMatchObject({ detail: 'Invalid encoded image' });
   });
 
   it('[13] four pictures of two by two, seeds in a row, no grid', async () => {
