@@ -23,6 +23,8 @@ const KEEP_MS = 24 * 3_600_000;
 const KEEP_JOBS = 1_000;
 const KEEP_BYTES = 2 * 1024 ** 3;
 const SWEEP_MS = 10 * 60_000;
+/** So many ended jobs beyond those that are kept are swept away without waiting for the time. */
+const SWEEP_JOBS = 100;
 
 interface Entry {
   record: JobRecord;
@@ -234,6 +236,7 @@ export class LocalJobStore implements JobStore {
     await this.#journal.ended(record, this.#spool.has(record.jobId));
     this.#emit({ type: 'ended', jobId: record.jobId });
     if (this.#journal.isLarge) await this.#journal.compact(this.#records());
+    if (this.#entries.size > KEEP_JOBS + this.#limit + SWEEP_JOBS) void this.#sweep();
     return record;
   }
 
