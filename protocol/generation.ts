@@ -264,6 +264,8 @@ export const generationParams = z.object({
   initImages: z.array(encodedImage).max(MAX_JOB_PICTURES).default([]),
   /** 0 stretch, 1 crop and fill, 2 letterbox fill, 3 latent resize. */
   resizeMode: z.int().min(0).max(3).default(0),
+  /** Enlarges init images that are smaller than the job, by its name; null is Lanczos. */
+  resizeUpscaler: z.string().max(200).nullable().default(null),
   /** What shows through transparent init images: a hex colour or a basic colour's name. */
   backgroundColor: z.string().max(32).default('#ffffff'),
   /** img2img: gives the finished pictures the colours that theirs had, lightness aside. */

@@ -22,7 +22,7 @@ import { stencilOf } from './controlnet/stencil.ts';
 import { controlsOf, isControlnetScript } from './controlnet/units.ts';
 import { ApiError } from './errors.ts';
 import { inertFieldNotes } from './fields.ts';
-import { hiresOf, passSizes } from './hires.ts';
+import { hiresOf, passSizes, resizeUpscalerOf } from './hires.ts';
 import { readImage } from './image-input.ts';
 import type { Options } from './options.ts';
 import { chooseSampler } from './sampler-choice.ts';
@@ -361,12 +361,14 @@ export function fromImg2img(sent: Img2imgRequest, context: ConversionContext): G
   const request = stencil ? { ...sent, init_images: (sent.init_images ?? []).slice(0, 1) } : sent;
   const { params, notes } = commonParams(request, context);
   const units = controlsOf(request, { controlnets, hasInitImage: true });
+  const resize = resizeUpscalerOf(context.options, context.upscalers ?? []);
   const input = {
     ...params,
     ...readInitImages(request),
     controls: [...(stencil ? [stencil] : []), ...units.controls].slice(0, MAX_CONTROLS),
     denoisingStrength: request.denoising_strength,
     resizeMode: request.resize_mode,
+    resizeUpscaler: resize.resizeUpscaler,
     initialNoiseMultiplier:
       request.initial_noise_multiplier ??
       optionNumber(context.options, 'initial_noise_multiplier', 1),
@@ -374,5 +376,7 @@ export function fromImg2img(sent: Img2imgRequest, context: ConversionContext): G
     backgroundColor: String(context.options.img2img_background_color ?? '#ffffff').slice(0, 32),
     ...outpaintInput(request),
   };
-  return finish(input, 'img2img', request, [...context.notes, ...notes, ...units.notes]);
+  return finish(input, 'img2img', request, [
+    ...[...context.notes, ...notes, ...units.notes, ...resize.notes],
+  ]);
 }

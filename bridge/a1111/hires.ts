@@ -107,6 +107,20 @@ function chooseCheckpoint(
   throw new ApiError(422, `Could not find checkpoint with name ${asked.slice(0, 200)}`);
 }
 
+/** The option `upscaler_for_img2img`; null is Lanczos, which stands in for an unknown one too, with a note. */
+export function resizeUpscalerOf(
+  { upscaler_for_img2img: asked }: Options,
+  files: readonly string[],
+): { resizeUpscaler: string | null; notes: readonly string[] } {
+  if (typeof asked !== 'string' || ['', 'None'].includes(asked)) {
+    return { resizeUpscaler: null, notes: [] };
+  }
+  const found = ['Lanczos', 'Nearest', ...files].find((name) => name === asked);
+  if (found !== undefined) return { resizeUpscaler: found, notes: [] };
+  const note = `There is no upscaler "${asked.slice(0, 60)}" for img2img; Lanczos was used.`;
+  return { resizeUpscaler: null, notes: [note] };
+}
+
 function chooseUpscaler(asked: string | null, files: readonly string[]) {
   if (asked === null) return { upscaler: null, notes: [] };
   const known = [...LATENT_UPSCALE_MODES, 'None', 'Lanczos', 'Nearest', ...files];

@@ -191,7 +191,11 @@ export const OPTIONS: readonly OptionEntry[] = [
   inert('code_former_weight', 0.5, 'no face restoration'),
   inert('ESRGAN_tile', 192, TAB_DECIDES),
   inert('ESRGAN_tile_overlap', 8, TAB_DECIDES),
-  inert('upscaler_for_img2img', 'None', NOT_YET),
+  works(
+    'upscaler_for_img2img',
+    'None',
+    'enlarges init images that are too small; an unknown one is Lanczos, and said so',
+  ),
   inert('hide_samplers', [], 'every sampler is listed'),
   works('eta_ddim', 0, 'eta of DDIM where a request gives none', { min: 0, max: 1 }),
   works('eta_ancestral', 1, 'eta of the other samplers where a request gives none', {

@@ -434,3 +434,47 @@ test('img2img brings its pictures back to the colours of what they were made fro
     expect(red(picture)).toBeGreaterThan(red(plain[index]!));
   }
 });
+
+test('the upscaler of img2img enlarges init pictures, and what is pasted back of an area', async () => {
+  const noisy = (width: number, height: number): RgbaPixels => ({
+    ...{ width, height },
+    data: Uint8Array.from({ length: width * height * 4 }, (_, i) =>
+      i % 4 === 3 ? 255 : (i * 97 + (i >> 4) * 31) % 256,
+    ),
+  });
+  const mask = noisy(256, 256);
+  // A corner of a large picture is redrawn: 128 pixels of it from 64 of the job.
+  for (let i = 0; i < 256 * 256; i++) {
+    const isIn = i % 256 < 128 && i < 256 * 128;
+    mask.data.fill(isIn ? 255 : 0, i * 4, i * 4 + 3);
+  }
+  const make = async (picture: RgbaPixels, change: Partial<GenerationParams>) => {
+    let made: Pixels | null = null;
+    await generate({
+      params: {
+        ...{ ...GENERATION_DEFAULTS, width: 64, height: 64, mode: 'img2img', steps: 2 },
+        ...{ initImages: ['x'], ...change },
+      },
+      model: createToyModel(),
+      control: { isInterrupted: () => false, isSkipped: () => false, beginBatch() {} },
+      decodeImage: async (image) => (image === 'mask' ? mask : picture),
+      finishImage: async ({ pixels }) => {
+        made = pixels;
+        return {} as GeneratedImage;
+      },
+    });
+    return made;
+  };
+  const [small, large] = [noisy(24, 24), noisy(256, 256)];
+  const nearest = { resizeUpscaler: 'Nearest' };
+  expect(await make(small, nearest)).not.toEqual(await make(small, {}));
+  expect(await make(large, nearest)).toEqual(await make(large, {}));
+  const inpaint = inpaintParams.parse({
+    mask: 'mask',
+    isOnlyMasked: true,
+    padding: 0,
+    blurX: 0,
+    blurY: 0,
+  });
+  expect(await make(large, { ...nearest, inpaint })).not.toEqual(await make(large, { inpaint }));
+});

@@ -3,7 +3,7 @@ import type { GenerationParams } from '../../protocol/generation.ts';
 import type { DiffusionModel } from './diffusion-model.ts';
 import { type ColorTarget, colorTarget } from './images/color-correction.ts';
 import { cropPixels } from './images/crop-region.ts';
-import { fitPixels } from './images/fit.ts';
+import { fitPixels, frame, type ResizeMode, scaledSize } from './images/fit.ts';
 import { fillMasked, type Place } from './images/overlay.ts';
 import { fromPixels, type Pixels } from './images/pixels.ts';
 import {
@@ -23,6 +23,7 @@ import {
   readInpaintMask,
 } from './inpaint.ts';
 import { resizeLatents } from './latent-resize.ts';
+import { enlargeTo, type FindNetwork } from './upscaling/enlarge.ts';
 
 export type DecodeImage = (base64: string, what: string) => Promise<RgbaPixels>;
 
@@ -57,6 +58,8 @@ export interface InitOptions {
   readonly height: number;
   readonly width: number;
   readonly decodeImage: DecodeImage;
+  /** Networks that enlarge pictures that are too small; the plain filters need none. */
+  readonly findUpscaler?: FindNetwork | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -83,7 +86,7 @@ export async function encodeInitImages(
     options.signal?.throwIfAborted();
     const decoded = await options.decodeImage(image, `init image ${index + 1}`);
     const whole = flatten(decoded, params.backgroundColor);
-    const fitted = fitImage(whole, params, plan, options);
+    const fitted = await fitImage(whole, params, plan, options);
     if (plan) overlays.push(overlayOf(plan.region ? whole : fitted, plan, params.resizeMode));
     const isLatentResize = params.resizeMode === LATENT_RESIZE && !plan?.region;
     const source = isLatentResize ? whole : fitted;
@@ -140,14 +143,32 @@ const stretch = (pixels: Pixels, { width, height }: InitOptions) =>
 /** A picture, or the part of it that is redrawn, at the job's size. */
 function fitImage(
   whole: Pixels,
-  { resizeMode }: GenerationParams,
+  params: GenerationParams,
   plan: MaskPlan | null,
   options: InitOptions,
-): Pixels {
+): Promise<Pixels> {
   const { width, height } = options;
-  if (plan?.region) return fitPixels(cropPixels(whole, plan.region), width, height, 'fill');
-  if (resizeMode === LATENT_RESIZE) return stretch(whole, options);
-  return fitPixels(whole, width, height, RESIZE_MODES[resizeMode] ?? 'stretch');
+  const fitted = (pixels: Pixels, mode: ResizeMode) =>
+    fitEnlarged(pixels, { width, height }, mode, { ...options, name: params.resizeUpscaler });
+  if (plan?.region) return fitted(cropPixels(whole, plan.region), 'fill');
+  if (params.resizeMode === LATENT_RESIZE) return Promise.resolve(stretch(whole, options));
+  return fitted(whole, RESIZE_MODES[params.resizeMode] ?? 'stretch');
+}
+
+/** `fitPixels`, where a picture that is too small is enlarged by an upscaler first (A1111's `upscaler_for_img2img`). */
+export async function fitEnlarged(
+  pixels: Pixels,
+  size: { readonly width: number; readonly height: number },
+  mode: ResizeMode,
+  {
+    name,
+    findUpscaler,
+    signal,
+  }: Pick<InitOptions, 'findUpscaler' | 'signal'> & { readonly name: string | null },
+): Promise<Pixels> {
+  if (name === null) return fitPixels(pixels, size.width, size.height, mode);
+  const to = scaledSize(pixels, size, mode);
+  return frame(await enlargeTo(pixels, to, name, { find: findUpscaler, signal }), size, mode);
 }
 
 function fill(pixels: Pixels, { latentMask: mask }: MaskPlan): Pixels {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { passSizes } from '../../../bridge/a1111/hires.ts';
 import { hiresParams } from '../../../protocol/generation.ts';
-import { EMBEDDED, listing } from './fake-services.ts';
+import { EMBEDDED, listing, makePng } from './fake-services.ts';
 import { createServer } from './helpers.ts';
 
 it.each([
@@ -114,4 +114,19 @@ it.each([
 it('disable_extra_networks switches LoRA tags off', async () => {
   const { params } = await createServer().generate({ disable_extra_networks: true });
   expect(params).toMatchObject({ usesNetworks: false, notes: [] });
+});
+
+it('upscaler_for_img2img is a filter or a file of the list; an unknown one is said', async () => {
+  const models = [EMBEDDED, listing('4x', { kind: 'esrgan' })];
+  const init_images = [makePng(8, 8).toString('base64')];
+  const choose = async (upscaler_for_img2img: string, route: 'img2img' | 'txt2img' = 'img2img') => {
+    const body = { init_images, override_settings: { upscaler_for_img2img } };
+    const { params } = await createServer({ models }).generate(body, route);
+    return { name: params.resizeUpscaler, notes: params.notes.join() };
+  };
+  expect(await choose('None')).toEqual({ name: null, notes: '' });
+  expect(await choose('4x')).toEqual({ name: '4x', notes: '' });
+  expect(await choose('Nearest')).toEqual({ name: 'Nearest', notes: '' });
+  expect(await choose('gone')).toEqual({ name: null, notes: expect.stringContaining('"gone"') });
+  expect(await choose('gone', 'txt2img')).toEqual({ name: null, notes: '' });
 });

@@ -8,26 +8,40 @@ const CHANNELS = 3;
 
 /** Brings a picture to `width` × `height` the way A1111's `resize_image` does. */
 export function fitPixels(pixels: Pixels, width: number, height: number, mode: ResizeMode): Pixels {
-  if (mode === 'stretch') return resize(pixels, width, height, LANCZOS);
-  const isWider = width / height > pixels.width / pixels.height;
-  const isNarrower = width / height < pixels.width / pixels.height;
+  const to = scaledSize(pixels, { width, height }, mode);
+  return frame(resize(pixels, to.width, to.height, LANCZOS), { width, height }, mode);
+}
+
+interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** The size that a picture is scaled to before `frame` cuts it or fills what is left. */
+export function scaledSize(from: Size, { width, height }: Size, mode: ResizeMode): Size {
+  if (mode === 'stretch') return { width, height };
+  const isWider = width / height > from.width / from.height;
+  const isNarrower = width / height < from.width / from.height;
   // Cropping covers the target, filling stays inside it.
   const takesWidth = mode === 'crop' ? isWider : isNarrower;
   const takesHeight = mode === 'crop' ? !isWider : !isNarrower;
-  const scaled = resize(
-    pixels,
-    takesWidth ? width : Math.trunc((pixels.width * height) / pixels.height),
-    takesHeight ? height : Math.trunc((pixels.height * width) / pixels.width),
-    LANCZOS,
-  );
+  return {
+    width: takesWidth ? width : Math.trunc((from.width * height) / from.height),
+    height: takesHeight ? height : Math.trunc((from.height * width) / from.width),
+  };
+}
+
+/** A picture that was scaled, on the middle of the target; `fill` goes on with its edges. */
+export function frame(scaled: Pixels, { width, height }: Size, mode: ResizeMode): Pixels {
+  if (mode === 'stretch') return scaled;
   const canvas = { width, height, data: new Uint8Array(width * height * CHANNELS) };
   const x = half(width) - half(scaled.width);
   const y = half(height) - half(scaled.height);
   paste(canvas, scaled, x, y);
-  if (mode === 'fill' && isNarrower && y > 0) {
+  if (mode === 'fill' && scaled.width >= width && y > 0) {
     paste(canvas, edgeRows(scaled, y, 0), 0, 0);
     paste(canvas, edgeRows(scaled, y, scaled.height), 0, y + scaled.height);
-  } else if (mode === 'fill' && !isNarrower && x > 0) {
+  } else if (mode === 'fill' && x > 0) {
     paste(canvas, edgeColumns(scaled, x, 0), 0, 0);
     paste(canvas, edgeColumns(scaled, x, scaled.width), x + scaled.width, 0);
   }

@@ -5,11 +5,11 @@ import type { LatentSpace } from '../diffusion-model.ts';
 import { correctColors } from '../images/color-correction.ts';
 import { applyOverlay } from '../images/overlay.ts';
 import { type Pixels, toPixels } from '../images/pixels.ts';
-import type { InitLatents } from '../init-latents.ts';
+import { fitEnlarged, type InitLatents } from '../init-latents.ts';
 import type { JobPlan, PixelSize } from '../job-plan.ts';
 import { networkHashes, promptInfotextParams } from '../prompt/infotext-params.ts';
 import { skippingInfotext } from '../sampling/denoiser.ts';
-import type { FinishedPicture } from './job.ts';
+import type { FinishedPicture, PipelineJob } from './job.ts';
 import type { Batch, Run } from './run.ts';
 import { uncondSkipping } from './sample-pass.ts';
 
@@ -29,7 +29,7 @@ export async function finishBatch<T>(
     const decoded = toPixels(await space.decode(latents, place), height, width);
     const image = await job.finishImage({
       index: batch * plan.pictures + place,
-      pixels: underOverlay(inOldColors(decoded, place, init), place, init),
+      pixels: await underOverlay(job, inOldColors(decoded, place, init), place, init),
       seed: seeds[place] ?? 0,
       subseed: subseeds[place] ?? 0,
       extraParams: infotextOf(run),
@@ -45,11 +45,20 @@ function inOldColors(pixels: Pixels, picture: number, init: InitLatents | null):
   return target ? correctColors(pixels, target) : pixels;
 }
 
-function underOverlay(pixels: Pixels, picture: number, init: InitLatents | null): Pixels {
+async function underOverlay(
+  { params, findUpscaler, control }: PipelineJob,
+  pixels: Pixels,
+  picture: number,
+  init: InitLatents | null,
+): Promise<Pixels> {
   if (!init?.inpaint) return pixels;
   const { overlays, place } = init.inpaint;
   const overlay = overlays[picture % overlays.length];
-  return overlay ? applyOverlay(pixels, overlay, place) : pixels;
+  if (!overlay) return pixels;
+  const name = params.resizeUpscaler;
+  const options = { name, findUpscaler, signal: control.signal };
+  const placed = place ? await fitEnlarged(pixels, place, 'crop', options) : pixels;
+  return applyOverlay(placed, overlay, place);
 }
 
 /** Infotext keys beyond the fixed ones, in the order in which A1111 comes to know them. */

@@ -51,10 +51,10 @@ export async function encodeTexts(
 
 /** Latents that img2img starts from, masked areas filled with noise or nothing where that was asked for. */
 export async function encodeInit(job: PipelineJob, plan: JobPlan): Promise<InitLatents | null> {
-  const { params, model, decodeImage, control } = job;
+  const { params, model, decodeImage, findUpscaler, control } = job;
   if (params.mode !== 'img2img') return null;
   const { height, width } = plan;
-  const options = { model, height, width, decodeImage, signal: control.signal };
+  const options = { model, height, width, decodeImage, findUpscaler, signal: control.signal };
   const init = await encodeInitImages(params, options);
   const fill = params.inpaint?.fill ?? 1;
   if (!init.inpaint || fill < 2) return init;
