@@ -33,7 +33,7 @@ describe('KoboldAI Lite, from its own origin in a real browser', () => {
     await bridge?.stop();
   });
 
-  it('connects: the model list and the options that it insists on', async () => {
+  it('S15 connects: the model list and the options that it insists on', async () => {
     const { models, options } = await lite.evaluate(async (base) => {
       const models = await (await fetch(`${base}/sdapi/v1/sd-models`)).json();
       const options = await (await fetch(`${base}/sdapi/v1/options`)).json();
