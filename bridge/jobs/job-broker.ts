@@ -78,7 +78,9 @@ export class JobBroker implements JobService, RelayListener {
     this.#log = options.log;
     this.#now = options.now ?? Date.now;
     this.#hangUps = new HangUps({ now: this.#now });
-    this.#dispatcher = new Dispatcher(this.#store, this.#relay);
+    this.#dispatcher = new Dispatcher(this.#store, this.#relay, (record) =>
+      this.#onAssigned(record),
+    );
     this.#engineWait = new EngineWait({
       relay: this.#relay,
       waitMs: options.engineWaitMs,
@@ -207,6 +209,13 @@ export class JobBroker implements JobService, RelayListener {
     return live;
   }
 
+  /** Another bridge may have asked to end the job between our taking it and our tab having it. */
+  #onAssigned(record: JobRecord): void {
+    const live = this.#liveOf(record);
+    if (live.isInterrupted) this.#relay.cancel(record.jobId, 'interrupt');
+    else if (live.isSkipped) this.#relay.cancel(record.jobId, 'skip');
+  }
+
   /** True while other bridges on the same queue have engines. */
   get #hasOthers(): boolean {
     return (this.#store.sharedEngines?.goneAt ?? Number.NEGATIVE_INFINITY) > this.#now();
@@ -223,8 +232,9 @@ export class JobBroker implements JobService, RelayListener {
   }
 
   #noteCancel(jobId: string, mode: 'interrupt' | 'skip'): void {
-    const live = this.#live.get(jobId);
-    if (!live) return;
+    const record = this.#store.get(jobId);
+    if (record?.state !== 'running') return;
+    const live = this.#liveOf(record);
     if (mode === 'skip') live.isSkipped = true;
     else live.isInterrupted = true;
   }

@@ -13,7 +13,8 @@ const CHANNEL = `${PREFIX}:events`;
 const CONNECT_MS = 5_000;
 /** A dead bridge's jobs wait again after its lock and at most one check more. */
 export const LOCK_MS = 10_000;
-const STALLED_CHECK_MS = 5_000;
+// With the 5 s that BullMQ advises beside such a lock, a restart could take 15 s and a little.
+const STALLED_CHECK_MS = 3_000;
 const MAX_STALLED = 2;
 
 /** What bridges tell each other. */
