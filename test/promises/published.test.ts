@@ -39,7 +39,7 @@ describe('docs/promises.md', () => {
 
   it('names tests that are there, with a title that begins with the number', () => {
     for (const [id = '', , , , tests = ''] of rows) {
-      const paths = [...tests.matchAll(/`([^`]+\.test\.ts)`/g)].map((match) => match[1] ?? '');
+      const paths = [...tests.matchAll(/`([^`]+\.ts)`/g)].map((match) => match[1] ?? '');
       expect(paths.length, id).toBeGreaterThan(0);
       for (const path of paths) {
         const file = join(ROOT, 'test', path);

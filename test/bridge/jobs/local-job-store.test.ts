@@ -43,6 +43,19 @@ describe('the embedded job store', () => {
     expect(statSync(join(folder.path, 'journal.jsonl')).mode & 0o777).toBe(0o600);
   });
 
+  it('R17 keeps no more ended jobs than it says, also between two sweeps', async () => {
+    const jobs = await open();
+    const lost = { code: 'tab-disconnected', message: 'gone' } as const;
+    for (let place = 0; place < 1_200; place += 1) {
+      now += 1;
+      await jobs.add(job(`j${place}`));
+      await jobs.fail(`j${place}`, lost);
+    }
+    expect(jobs.ended().length).toBeLessThanOrEqual(1_100);
+    expect(jobs.get('j0')).toBeNull();
+    expect(jobs.get('j1199')).not.toBeNull();
+  });
+
   it('R6 reads a journal that was cut short at any byte, and loses no whole line', async () => {
     let jobs = await open();
     for (const id of ['a', 'b', 'c']) await jobs.add(job(id));
