@@ -235,6 +235,18 @@ describe('Edit', () => {
     await button('Send to Edit').click({ timeout: 120_000 });
     await expect.poll(async () => (await layer('picture')).width).toBe(512);
     const sent = await layer('picture');
+    // A picture that is dropped anywhere in the window takes its place; one undo brings it back.
+    await page.evaluate(async () => {
+      const drawn = Object.assign(document.createElement('canvas'), { width: 96, height: 64 });
+      drawn.getContext('2d')?.fillRect(0, 0, 96, 64);
+      const file = await new Promise<Blob | null>((resolve) => drawn.toBlob(resolve));
+      const data = new DataTransfer();
+      data.items.add(new File([file ?? ''], 'dropped.png', { type: 'image/png' }));
+      document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true }));
+    });
+    await expect.poll(async () => (await layer('picture')).width).toBe(96);
+    await button('Undo').click();
+    await expect.poll(async () => (await layer('picture')).width).toBe(512);
     const [chooser] = await Promise.all([
       page.waitForEvent('filechooser'),
       button('choose a file').click(),

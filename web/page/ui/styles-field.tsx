@@ -28,9 +28,7 @@ function useStyles(state: AppState): { styles: StylesState; isKept: boolean } {
     }
   }, [state, styles]);
   useSignalEffect(() => {
-    const isUntouched = styles.own.value.length === 0 && styles.chosen.value.length === 0;
-    const storage = browserStorage();
-    if (!isUntouched || storage?.getItem('easel.styles')) setKept(saveStyles(styles, storage));
+    setKept(saveStyles(styles, browserStorage()));
   });
   return { styles, isKept };
 }
