@@ -34,6 +34,8 @@ const RENEW_MS = 3_000;
 /** A bridge that ends a job has so long until another may. */
 const ENDING_MS = 10_000;
 const RETRY_MS = 250;
+/** A waiting job that BullMQ does not have after so long was never accepted: its bridge died in between. */
+const GHOST_MS = 60_000;
 const KEYS = ['jobs', 'open', 'ended', 'tags'].map(keyOf);
 
 export interface RedisJobStoreOptions {
@@ -79,6 +81,7 @@ export class RedisJobStore implements JobStore {
     link.onMessage((message, from) => store.#hear(message, from));
     link.worker.on('stalled', (jobId) => store.#announce(jobId));
     await store.#reload();
+    await store.#endGhosts();
     link.onBack(() => void store.#reload().catch(() => {}));
     return store;
   }
@@ -128,6 +131,16 @@ export class RedisJobStore implements JobStore {
         break;
       default:
         this.#emit(message);
+    }
+  }
+
+  async #endGhosts(): Promise<void> {
+    const horizon = this.#now() - GHOST_MS;
+    for (const { jobId, state, acceptedAt } of this.open()) {
+      if (state !== 'waiting' || acceptedAt > horizon) continue;
+      if (await this.#link.queue.getJob(jobId)) continue;
+      const message = 'The bridge ended while it accepted the job.';
+      await this.fail(jobId, { code: 'cancelled', message });
     }
   }
 

@@ -1,3 +1,4 @@
+import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { RedisJobStore } from '../../../bridge/jobs/redis/redis-job-store.ts';
 import { openRedisLink } from '../../../bridge/jobs/redis/redis-link.ts';
@@ -66,6 +67,20 @@ describe('R20 the shared job store', () => {
     await until(() => heard.includes('ended'), 'the end');
     expect(a.get('x')).toMatchObject({ state: 'finished', savedAs: ['/b/x.png'] });
     expect((await a.result('x'))?.images[0]?.seed).toBe(7);
+  });
+
+  it('ends what a bridge wrote down and died before it was accepted', async () => {
+    const store = await join();
+    const record = await store.add(job('real'));
+    const client = new Redis(redis.url);
+    const ghost = { ...record, jobId: 'ghost', acceptedAt: Date.now() - 3_600_000 };
+    await client.hset('easel:jobs', 'ghost', JSON.stringify(ghost));
+    await client.zadd('easel:open', 99, 'ghost');
+    client.disconnect();
+    const other = await join();
+    expect(other.get('ghost')).toMatchObject({ state: 'failed', error: { code: 'cancelled' } });
+    expect(other.open().map(({ jobId }) => jobId)).toEqual(['real']);
+    await until(() => store.open().length === 1, 'the news at the first bridge');
   });
 
   it('R4 lets one of two bridges end a job', async () => {
