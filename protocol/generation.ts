@@ -316,6 +316,10 @@ export const generationParams = z.object({
   /** Steps between two previews; 0 makes none. */
   previewEverySteps: z.int().min(0).max(GENERATION_LIMITS.maxSteps).default(0),
   outputFormat: z.enum(['png', 'jpg', 'webp']).default('png'),
+  /** Of JPEG and WebP. */
+  quality: z.int().min(1).max(100).default(80),
+  /** WebP without loss. */
+  isLossless: z.boolean().default(false),
   /** Writes the infotext into the files; it is told beside them in any case. */
   embedsInfotext: z.boolean().default(true),
   /** Keys of an infotext that are left out. */

@@ -119,6 +119,15 @@ export function outputFormatOf(options: Options): GenerationParams['outputFormat
   return FORMATS.get(options.samples_format) ?? 'png';
 }
 
+/** How JPEG and WebP are written. */
+export function qualityOf(options: Options) {
+  const quality = Math.trunc(optionNumber(options, 'jpeg_quality', 80));
+  return {
+    quality: Math.min(100, Math.max(1, quality)),
+    isLossless: options.webp_lossless === true,
+  } satisfies GenerationInput;
+}
+
 /** Options that leave a key out of infotexts when they are off. */
 const KEY_OPTIONS = [
   ['add_model_name_to_info', 'Model'],
@@ -254,6 +263,7 @@ function commonParams(
     previewEverySteps: previewEverySteps(options),
     ...autoencoders(options),
     outputFormat: outputFormatOf(options),
+    ...qualityOf(options),
     embedsInfotext: options.enable_pnginfo !== false,
     hiddenInfotextKeys: hiddenInfotextKeys(options),
   } satisfies GenerationInput;

@@ -4,7 +4,7 @@ import { type GenerationParams, generationParams } from '../../protocol/generati
 import { readPngText, writePngText } from '../../protocol/png-text.ts';
 import type { BridgeServices } from '../services.ts';
 import { listUpscalers } from './catalog-routes.ts';
-import { outputFormatOf } from './convert.ts';
+import { outputFormatOf, qualityOf } from './convert.ts';
 import { ApiError } from './errors.ts';
 import { type InputImage, readImage } from './image-input.ts';
 import { readOptions } from './options.ts';
@@ -50,13 +50,13 @@ async function checkExtras(request: ExtrasRequest, services: BridgeServices): Pr
 function toParams(
   request: ExtrasRequest,
   image: InputImage,
-  outputFormat: GenerationParams['outputFormat'],
+  format: Pick<GenerationParams, 'outputFormat' | 'quality' | 'isLossless'>,
 ): GenerationParams {
   const isToSize = request.resize_mode === 1;
   return generationParams.parse({
     mode: 'upscale',
     initImages: [image.bytes.toString('base64')],
-    outputFormat,
+    ...format,
     upscale: {
       upscaler: request.upscaler_1,
       secondUpscaler: isNone(request.upscaler_2) ? null : request.upscaler_2,
@@ -115,7 +115,7 @@ export async function runExtras(
   const results: string[] = [];
   let note = '';
   for (const source of sources) {
-    const params = toParams(request, source, format);
+    const params = toParams(request, source, { outputFormat: format, ...qualityOf(options) });
     const result = await services.jobs.submit(
       { params, client, key: null, saveImages: false },
       { signal },

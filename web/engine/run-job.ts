@@ -256,7 +256,7 @@ async function finishImage(
   const { index, pixels, seed, subseed } = picture;
   const { outputFormat: format, embedsInfotext, prompt, negativePrompt } = params;
   const infotext = jobInfotext(params, picture, checkpoint, appVersion);
-  const bytes = await access.encodeImage(pixels, format, embedsInfotext ? infotext : '');
+  const bytes = await access.encodeImage(pixels, format, embedsInfotext ? infotext : '', params);
   const { width, height } = pixels;
   return { index, format, bytes, infotext, prompt, negativePrompt, seed, subseed, width, height };
 }

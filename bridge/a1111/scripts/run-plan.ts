@@ -105,7 +105,7 @@ function gridJob(
   return generationParams.parse({
     mode: 'grid',
     initImages: pictures,
-    outputFormat,
+    ...{ outputFormat, quality: sample.params.quality, isLossless: sample.params.isLossless },
     ...{ prompt: sample.image.prompt, negativePrompt: sample.image.negativePrompt },
     ...{ seed: sample.image.seed, subseed: sample.image.subseed },
     grid: {

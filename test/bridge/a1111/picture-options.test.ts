@@ -130,3 +130,13 @@ it('upscaler_for_img2img is a filter or a file of the list; an unknown one is sa
   expect(await choose('gone')).toEqual({ name: null, notes: expect.stringContaining('"gone"') });
   expect(await choose('gone', 'txt2img')).toEqual({ name: null, notes: '' });
 });
+
+it('jpeg_quality and webp_lossless go with the job', async () => {
+  const plain = await createServer().generate({});
+  expect(plain.params).toMatchObject({ quality: 80, isLossless: false });
+  const override_settings = { samples_format: 'webp', jpeg_quality: 35, webp_lossless: true };
+  const { params } = await createServer().generate({ override_settings });
+  expect(params).toMatchObject({ outputFormat: 'webp', quality: 35, isLossless: true });
+  const wrong = await createServer().post('/sdapi/v1/options', { jpeg_quality: 0 });
+  expect(wrong.status).toBe(422);
+});

@@ -6,8 +6,16 @@ import { encodePng } from './png.ts';
 
 export type ImageFormat = 'png' | 'jpg' | 'webp';
 
-/** A1111's default quality of JPEG and WebP. */
-const QUALITY = 0.8;
+/** How a JPEG or a WebP is written; a PNG never loses anything. */
+export interface LossyOptions {
+  /** 1 to 100; A1111's default is 80. */
+  readonly quality?: number;
+  /** WebP alone. */
+  readonly isLossless?: boolean;
+}
+
+/** At quality 1 Chromium's canvas writes a WebP without loss, so a lossy one stays below. */
+const BEST_LOSSY_WEBP = 0.99;
 /** What a JPEG's EXIF segment holds; a longer infotext is cut rather than the picture lost. */
 const MAX_EXIF_CHARACTERS = 32_000;
 
@@ -19,14 +27,28 @@ export async function encodeImage(
   pixels: Pixels,
   format: ImageFormat,
   infotext: string,
+  options: LossyOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
   const texts = infotext === '' ? {} : { parameters: infotext };
   if (format === 'png') return writePngText(await encodePng(pixels), texts);
-  const bytes = await encodeLossy(pixels, format === 'jpg' ? 'image/jpeg' : 'image/webp');
+  const type = format === 'jpg' ? 'image/jpeg' : 'image/webp';
+  const bytes = await encodeLossy(pixels, type, canvasQuality(format, options));
   return infotext === '' ? bytes : writeExifText(bytes, infotext.slice(0, MAX_EXIF_CHARACTERS));
 }
 
-async function encodeLossy(pixels: Pixels, type: string): Promise<Uint8Array<ArrayBuffer>> {
+function canvasQuality(
+  format: 'jpg' | 'webp',
+  { quality = 80, isLossless = false }: LossyOptions,
+): number {
+  if (format === 'jpg') return quality / 100;
+  return isLossless ? 1 : Math.min(quality / 100, BEST_LOSSY_WEBP);
+}
+
+async function encodeLossy(
+  pixels: Pixels,
+  type: string,
+  quality: number,
+): Promise<Uint8Array<ArrayBuffer>> {
   const { width, height, data } = pixels;
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext('2d', { alpha: false });
@@ -38,7 +60,7 @@ async function encodeLossy(pixels: Pixels, type: string): Promise<Uint8Array<Arr
     rgba[to + 2] = data[from + 2] as number;
   }
   context.putImageData(new ImageData(rgba, width, height), 0, 0);
-  const blob = await canvas.convertToBlob({ type, quality: QUALITY });
+  const blob = await canvas.convertToBlob({ type, quality });
   // A browser without the encoder quietly makes a PNG.
   if (blob.type !== type) {
     throw new GenerationError('unsupported', `This browser writes no ${type}; ask for PNG.`);

@@ -104,7 +104,7 @@ export async function runGridJob(
   }
   const placed = grid.cells.map((index) => (index === null ? null : (decoded[index] ?? null)));
   const pixels = drawGrid(layout, placed, cell);
-  const bytes = await access.encodeImage(pixels, format, grid.infotext);
+  const bytes = await access.encodeImage(pixels, format, grid.infotext, params);
   onImage?.({
     ...{ index: 0, format, bytes, infotext: grid.infotext, width, height },
     ...{ prompt: params.prompt, negativePrompt: params.negativePrompt },

@@ -42,7 +42,7 @@ export async function runUpscaleJob(
         }),
     });
   const { pixels, infotext } = await upscalePicture(source, upscale, by);
-  const bytes = await host.access.encodeImage(pixels, params.outputFormat, '');
+  const bytes = await host.access.encodeImage(pixels, params.outputFormat, '', params);
   const { width, height } = pixels;
   options.onImage?.({
     ...{ index: 0, format: params.outputFormat, bytes, infotext: '', width, height },
