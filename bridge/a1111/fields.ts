@@ -92,7 +92,7 @@ export const FIELDS: readonly FieldEntry[] = [
   works('hr_checkpoint_name', 'one of the same family; an unknown name is refused', 'txt2img'),
   works('hr_sampler_name', 'as `sampler_name`', 'txt2img'),
   works('hr_scheduler', 'as `scheduler`', 'txt2img'),
-  works('hr_prompt', '', 'txt2img'),
+  works('hr_prompt', 'its LoRA tags are the second pass’s, as in A1111', 'txt2img'),
   works('hr_negative_prompt', '', 'txt2img'),
   works('init_images', 'PNG, JPEG or WebP as base64; addresses are refused', 'img2img'),
   works('resize_mode', '', 'img2img'),

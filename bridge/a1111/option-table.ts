@@ -100,7 +100,11 @@ export const OPTIONS: readonly OptionEntry[] = [
   inert('sd_unet', 'Automatic', 'the compiler makes the UNet'),
   works('sd_lora', 'None', 'a LoRA for every prompt that does not name it; None for no such one'),
   works('extra_networks_default_multiplier', 1, 'the strength of sd_lora', { min: -10, max: 10 }),
-  inert('sd_hypernetwork', 'None', 'hypernetworks are not supported'),
+  inert(
+    'sd_hypernetwork',
+    'None',
+    'hypernetworks are not supported; a prompt’s `<hypernet:…>` is left out, and said so',
+  ),
   works('inpainting_mask_weight', 1, 'inpainting checkpoints: 1 hides the masked pixels', {
     min: 0,
     max: 1,

@@ -33,7 +33,12 @@ export async function chooseLoras(
   const chosen = new Map<ModelListing, ChosenLora>();
   const missing: string[] = [];
   const notes: string[] = [];
-  for (const tag of parseExtraNetworks(prompt).networks.get('lora') ?? []) {
+  const { networks } = parseExtraNetworks(prompt);
+  for (const { positional } of networks.get('hypernet') ?? []) {
+    const name = (positional[0] ?? '').slice(0, 100);
+    notes.push(`Hypernetworks are not supported: "${name}" was left out.`);
+  }
+  for (const tag of networks.get('lora') ?? []) {
     const { name, dynamicRank, ...strengths } = readLoraTag(tag);
     const listing = byName(name, available) ?? (await byAlias(name, available, aliasOf));
     if (!listing) {
