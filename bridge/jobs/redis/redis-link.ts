@@ -79,8 +79,12 @@ async function warnOfSettings(redis: Redis, log: Logger): Promise<void> {
   try {
     const [, append] = (await redis.config('GET', 'appendonly')) as string[];
     const [, policy] = (await redis.config('GET', 'maxmemory-policy')) as string[];
-    if (append !== 'yes') {
-      log.warn('Redis keeps no append-only file: jobs are lost with it. Set appendonly yes.');
+    const [, sync] = (await redis.config('GET', 'appendfsync')) as string[];
+    // With "everysec" Redis puts off even the write while the disk is busy, so that kill -9 loses jobs too.
+    if (append !== 'yes' || sync !== 'always') {
+      log.warn(
+        'Redis may lose accepted jobs when it dies. Set appendonly yes and appendfsync always.',
+      );
     }
     if (policy !== 'noeviction') {
       log.warn(

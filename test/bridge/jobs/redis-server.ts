@@ -40,7 +40,16 @@ export class TestRedis {
   async up(): Promise<void> {
     const flags = { port: this.#port, bind: '127.0.0.1', dir: this.#folder.path };
     const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
-    const log = ['--appendonly', 'yes', '--save', '', '--logfile', 'redis.log'];
+    const log = [
+      '--appendonly',
+      'yes',
+      '--appendfsync',
+      'always',
+      '--save',
+      '',
+      '--logfile',
+      'redis.log',
+    ];
     this.#process = spawn(this.#path, [...args, ...log], { stdio: 'ignore' });
     const client = new Redis(this.url, { retryStrategy: () => 20, maxRetriesPerRequest: null });
     client.on('error', () => {});
