@@ -1,11 +1,15 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { buildGraph } from '../../web/compiler/build-graph.ts';
 import { openCheckpoint } from '../../web/compiler/checkpoint.ts';
 import { compileCheckpoint } from '../../web/compiler/compile.ts';
-import type { ModelFiles } from '../../web/compiler/model.ts';
+import { hasParts, weightBytes } from '../../web/compiler/component.ts';
+import type { ModelFiles, Precision } from '../../web/compiler/model.ts';
 import { residualShapes } from '../../web/compiler/models/controlnet.ts';
 import type { UnetConfig } from '../../web/compiler/models/unet.ts';
+import { decodeModel } from '../../web/compiler/onnx/decode.ts';
 import { folderFiles, MODELS } from './lib/files.ts';
+import { lcmFolder } from './lib/lcm.ts';
 import { replaceFolder } from './lib/overlay.ts';
 import {
   component,
@@ -14,6 +18,7 @@ import {
   MemorySink,
   maxDifference,
   runComponent,
+  runInParts,
 } from './lib/runtime.ts';
 
 const folder = (name: string) => folderFiles(join(MODELS, name));
@@ -36,10 +41,10 @@ function repeated(tensor: ReturnType<typeof f32>, times: number) {
   return f32(Array.from({ length: times }, () => values).flat(), [times * rows, ...rest]);
 }
 
-async function compiledUnet(files: ModelFiles) {
+async function compiledUnet(files: ModelFiles, precision: Precision = 'fp32') {
   const sink = new MemorySink();
   const checkpoint = await openCheckpoint(files);
-  const options = { precision: 'fp32', sink, components: ['unet'] } as const;
+  const options = { precision, sink, components: ['unet'] } as const;
   const unet = component(await compileCheckpoint(checkpoint, options), 'unet');
   return { unet, sink, config: unet.config as unknown as UnetConfig };
 }
@@ -82,9 +87,66 @@ describe.each([
       const knowing = await runComponent(unet, sink, shape, feeds, { control, texts });
       expect(knowing.out_sample!.dims).toEqual(plain.out_sample!.dims);
       const largest = Math.max(...plain.out_sample!.data.map(Math.abs));
-      expect(maxDifference(knowing.out_sample!.data, plain.out_sample!.data)).toBeLessThan(
-        1e-5 * largest,
-      );
+      const parts = await runInParts(unet, sink, shape, feeds, { control, texts });
+      for (const { out_sample: answer } of [knowing, parts]) {
+        expect(maxDifference(answer!.data, plain.out_sample!.data)).toBeLessThan(1e-5 * largest);
+      }
     },
   );
+});
+
+describe('a UNet in two parts', () => {
+  const size = { batch: 2, latentHeight: 8, latentWidth: 8, tokens: 77 };
+
+  it.each([
+    ['sd15-tiny', 'fp16', () => folder('sd15-tiny')],
+    ['sd2-tiny', 'fp16', () => folder('sd2-tiny')],
+    ['sdxl-tiny', 'fp16', () => folder('sdxl-tiny')],
+    ['sdxl-tiny', 'q8', () => folder('sdxl-tiny')],
+    ['sd2-tiny', 'q4', () => folder('sd2-tiny')],
+    ['LCM', 'fp32', lcmFolder],
+  ] as const)('%s in %s: the same as whole', async (_, precision, files) => {
+    const { unet, sink, config } = await compiledUnet(await files(), precision);
+    const feeds: Feeds = {
+      sample: repeated(noise(1, [1, config.inChannels, 8, 8]), 2),
+      timestep: f32([321.5, 321.5], [2]),
+      encoder_hidden_states: noise(2, [2, 77, config.contextSize]),
+    };
+    if (config.timestepCondSize) feeds.timestep_cond = noise(3, [2, config.timestepCondSize]);
+    if (config.textTime) {
+      feeds.text_embeds = noise(4, [2, config.textTime.textEmbedsSize]);
+      feeds.time_ids = f32(Array<number>(12).fill(96), [2, 6]);
+    }
+    const whole = await runComponent(unet, sink, size, feeds, { texts: 2 });
+    const parts = await runInParts(unet, sink, size, feeds, { texts: 2 });
+    const largest = Math.max(...whole.out_sample!.data.map(Math.abs));
+    const limit = precision === 'fp16' ? 5e-3 : 1e-5;
+    expect(maxDifference(parts.out_sample!.data, whole.out_sample!.data)).toBeLessThan(
+      limit * largest,
+    );
+  });
+
+  it.each(['fp32', 'q8'] as const)('no weight in %s belongs to both', async (precision) => {
+    const { unet } = await compiledUnet(await folder('sdxl-tiny'), precision);
+    expect(hasParts(unet)).toBe(true);
+    const stored = (part: 'context' | 'steps') =>
+      decodeModel(buildGraph(unet, size, { part }).onnx)
+        .initializers.filter(({ data }) => data.type === 'external')
+        .map(({ name }) => name);
+    const [ofContext, ofSteps] = [stored('context'), stored('steps')];
+    expect(ofContext).toContain('mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight');
+    expect(ofContext.filter((name) => ofSteps.includes(name))).toEqual([]);
+    expect([...ofContext, ...ofSteps].toSorted()).toEqual(Object.keys(unet.weights).toSorted());
+    const sizes = ofContext.map((name) => unet.weights[name]!.sizeBytes);
+    expect(weightBytes(unet, 'context')).toBe(sizes.reduce((sum, bytes) => sum + bytes, 0));
+    expect(weightBytes(unet, 'context') + weightBytes(unet, 'steps')).toBe(weightBytes(unet));
+  });
+
+  it('the part of the texts reads its own weights and no other byte of a shard', async () => {
+    const { unet } = await compiledUnet(await folder('sd15-tiny'));
+    const { pieces = [], shardPaths } = buildGraph(unet, size, { part: 'context' });
+    expect(shardPaths).toHaveLength(pieces.length);
+    const read = pieces.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    expect(read).toBe(weightBytes(unet, 'context'));
+  });
 });

@@ -115,6 +115,7 @@ describe('a checkpoint', () => {
     expect(seen.mostOpen).toBe(1);
     expect([...new Set(seen.log.filter((entry) => entry.startsWith('open')))]).toEqual([
       'open The text encoder',
+      'open The UNet’s part for texts',
       'open The UNet',
       'open The VAE decoder',
     ]);

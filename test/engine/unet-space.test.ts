@@ -31,6 +31,7 @@ async function setUp({
   pictures = 1,
   contexts = [context(1), context(2)],
   hasRoomForSingle = true,
+  isParted = false,
   unetInputs = { textEmbeds: null, timeIds: null, timestepCond: null } as {
     textEmbeds: number | null;
     timeIds: number | null;
@@ -42,7 +43,7 @@ async function setUp({
   const unet: ModelSession = {
     async run(given) {
       feeds.push(given);
-      const states = given.encoder_hidden_states!;
+      const states = given.encoder_hidden_states ?? given.keys!;
       const values = (await states.read()) as Float32Array;
       const [rows = 1] = states.shape;
       const size = values.length / rows;
@@ -54,11 +55,25 @@ async function setUp({
     },
     async release() {},
   };
+  /** Leaves the states as they are, under another name. */
+  const texts: ModelSession = {
+    async run({ encoder_hidden_states: states, ...others }) {
+      if (others.timestep_cond) throw new Error('the guidance scale is no text');
+      return { keys: states! };
+    },
+    async release() {},
+  };
   const sessions: BatchSessions = {
     async unet(copies, tokens) {
       opened.push(`${copies}×${tokens}`);
       return unet;
     },
+    unetContext: isParted
+      ? async (copies, tokens) => {
+          opened.push(`texts ${copies}×${tokens}`);
+          return texts;
+        }
+      : null,
     hasRoomForSingle: () => hasRoomForSingle,
     vaeDecoder: async () => unet,
     sketch: null,
@@ -142,6 +157,21 @@ describe('one call of the UNet', () => {
     expect(feeds[0]!.time_ids!.shape).toEqual([4, 6]);
     expect([...(await feeds[0]!.time_ids!.read())].slice(0, 6)).toEqual([8, 8, 0, 0, 8, 8]);
     expect(feeds[0]!.timestep_cond).toBeUndefined();
+  });
+
+  test('what depends on the texts alone is made once for all calls, before the first pass', async () => {
+    const contexts = [context(1), context(2), context(3)];
+    const unetInputs = { textEmbeds: 2, timeIds: null, timestepCond: 4 };
+    const { predict, opened, feeds } = await setUp({ contexts, isParted: true, unetInputs });
+    const mix = [1, 100, 1000, 10000];
+    expect(await predict([mix])).toEqual([[10 + 100 + 2000 + 30000]]);
+    expect(await predict([mix])).toEqual([[10 + 100 + 2000 + 30000]]);
+    const runs = ['2×77', '2×77'];
+    expect(opened).toEqual(['texts 2×77', 'texts 2×77', ...runs, ...runs]);
+    expect(feeds[2]!.keys).toBe(feeds[0]!.keys);
+    // What the other part took is not told again.
+    const names = ['keys', 'sample', 'timestep', 'timestep_cond'];
+    expect(Object.keys(feeds[0]!).toSorted()).toEqual(names);
   });
 
   test('uploads texts once for all calls', async () => {

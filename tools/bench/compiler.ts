@@ -7,6 +7,7 @@ import { folderFiles } from '../../test/fakes/file-source.ts';
 import { buildGraph } from '../../web/compiler/build-graph.ts';
 import { openCheckpoint } from '../../web/compiler/checkpoint.ts';
 import { compileCheckpoint } from '../../web/compiler/compile.ts';
+import { hasParts } from '../../web/compiler/component.ts';
 import { decodeModel } from '../../web/compiler/onnx/decode.ts';
 import { dispatchRows, unetTimeRows } from './compare-unets.ts';
 import { benchFamilies, compileFamily } from './families.ts';
@@ -42,7 +43,8 @@ async function nodeRows({ nodes, command }: Exported): Promise<BenchRow[]> {
     for (const [name, theirs] of Object.entries(nodes[family.name] ?? {})) {
       const part = model.components.find((candidate) => candidate.name === name);
       if (!part) throw new Error(`no ${name}`);
-      const { onnx } = buildGraph(part, SHAPE, { provider: 'webgpu', texts: 2 });
+      const parts = hasParts(part) ? { part: 'steps' as const } : {};
+      const { onnx } = buildGraph(part, SHAPE, { provider: 'webgpu', texts: 2, ...parts });
       const ours = runningNodes(decodeModel(onnx)).length;
       const note = `${ours} against ${theirs} without constants; the export is made by ${command}`;
       const what = `nodes of ${family.name}’s ${name} ÷ export’s`;

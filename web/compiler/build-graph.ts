@@ -5,8 +5,9 @@ import {
   type ComponentConfig,
   componentConfig,
 } from './component.ts';
-import type { BuiltGraph, CompiledComponent, GraphShape } from './model.ts';
+import type { BuiltGraph, CompiledComponent, GraphShape, ShardPiece } from './model.ts';
 import type { ControlStage } from './models/controlnet.ts';
+import type { UnetPart } from './models/unet.ts';
 import type { Provider } from './onnx/graph-builder.ts';
 import {
   codesShape,
@@ -28,6 +29,8 @@ export interface GraphOptions {
    * rows first, then uncond rows). What precedes the texts is then computed once, and the time costs no pass of its own.
    */
   readonly texts?: number;
+  /** UNet: one half of it, so that what depends on the texts alone is not computed at every step. */
+  readonly part?: UnetPart;
   /** UNet: takes a ControlNet's residuals, `control_down_0` … and `control_mid`. */
   readonly control?: boolean;
   /** UNet and VAE: the picture continues into itself at its edges (A1111's tiling). */
@@ -61,7 +64,11 @@ export interface GraphOptions {
  * | controlnet, stage `residuals` | as unet, `control_hint` f32 [1, c, h, w], `conditioning_scale` f32 [residuals, b] | `control_down_0` …, `control_mid`: inputs of the UNet's graph |
  * | upscaler | `image` f32 [b, 3, h, w] in 0..1; h and w are the shape's latent sizes | `upscaled` f32 [b, 3, s·h, s·w], about 0..1 |
  *
- * All are float32 at the boundary whatever the precision inside.
+ * A UNet can be had in two parts: `context` takes `encoder_hidden_states`, `text_embeds` and `time_ids`, and its outputs
+ * take their place among the inputs of the part `steps` (`buildUnetContext`). A graph that uses few weights names pieces of
+ * the shards (`graphData`) instead of whole ones.
+ *
+ * All are float32 at the boundary whatever the precision inside, but for what passes from `context` to `steps`.
  * Throws `invalid-request` for sizes or a clip skip that the component does not have, and
  * `invalid-model` for a compiled component that does not hold what its graph needs.
  */
@@ -73,6 +80,7 @@ export function buildGraph(
     finalNorm = true,
     pooled = false,
     texts,
+    part,
     control = false,
     stage = 'residuals',
     isAdded = false,
@@ -85,18 +93,27 @@ export function buildGraph(
 ): BuiltGraph {
   const config = componentConfig(component);
   checkShape(config, shape, clipSkip);
-  const shardPaths = component.shardSizes.map((_, shard) => `${component.name}.${shard}.weights`);
+  const wholeShards = component.shardSizes.map((_, shard) => `${component.name}.${shard}.weights`);
+  const pieces = part === 'context' ? new Map<string, ShardPiece>() : null;
   const graph = buildComponent(
     component.name,
     config,
     activationDtype(component),
     shape,
-    storedWeights(component, shardPaths),
+    storedWeights(component, (shard, offset, sizeBytes) => {
+      const location = wholeShards[shard];
+      if (location === undefined) return undefined;
+      if (!pieces) return { location, offset };
+      const path = `${component.name}.${shard}.${offset}.weights`;
+      pieces.set(path, { shard, offset, sizeBytes });
+      return { location: path, offset: 0 };
+    }),
     {
       clipSkip,
       finalNorm,
       pooled,
       texts,
+      part,
       control,
       stage,
       isAdded,
@@ -107,37 +124,46 @@ export function buildGraph(
       maxBindingBytes,
     },
   );
-  return { onnx: graph.encode(), shardPaths };
+  const onnx = graph.encode();
+  if (!pieces) return { onnx, shardPaths: wholeShards };
+  return { onnx, shardPaths: [...pieces.keys()], pieces: [...pieces.values()] };
 }
 
-function storedWeights(component: CompiledComponent, shardPaths: readonly string[]): WeightSource {
+/** Where a graph finds bytes of a shard: in which of its external files, and at which offset. */
+type Placing = (
+  shard: number,
+  offset: number,
+  sizeBytes: number,
+) => { location: string; offset: number } | undefined;
+
+function storedWeights(component: CompiledComponent, placing: Placing): WeightSource {
   const place = (name: string, shape: readonly number[]): PlacedTensor => {
     const entry = component.weights[name];
-    const location = entry && shardPaths[entry.shard];
+    const placed = entry && placing(entry.shard, entry.offset, entry.sizeBytes);
     const isFloat = entry?.dtype === 'float32' || entry?.dtype === 'float16';
     const sameShape = entry?.shape.join() === shape.join();
-    if (!entry || location === undefined || !isFloat || !sameShape) {
+    if (!entry || !placed || !isFloat || !sameShape) {
       throw new GenerationError(
         'invalid-model',
         `The compiled ${component.name} does not hold the weight "${name}" [${shape.join(', ')}]. Delete it from the cache and load the model again.`,
       );
     }
     const dtype = entry.dtype === 'float16' ? 'float16' : 'float32';
-    return { dtype, location, offset: entry.offset, sizeBytes: entry.sizeBytes };
+    return { dtype, ...placed, sizeBytes: entry.sizeBytes };
   };
   return (spec: WeightSpec) => {
     const entry = component.weights[spec.name];
-    const location = entry && shardPaths[entry.shard];
     const bits = QUANTIZED_BITS.find(
       (bits) => entry?.shape.join() === codesShape(spec.shape, bits).join(),
     );
-    if (!spec.isLinear || entry?.dtype !== 'uint8' || location === undefined || !bits) {
+    if (!spec.isLinear || entry?.dtype !== 'uint8' || !bits) {
       return place(spec.name, spec.storedShape);
     }
+    const placed = placing(entry.shard, entry.offset, entry.sizeBytes);
+    if (!placed) return place(spec.name, spec.storedShape);
     const blocks = (entry.shape[0] ?? 0) * (entry.shape[1] ?? 0);
     const scales = place(scalesName(spec.name), [blocks]);
-    const { offset, sizeBytes } = entry;
-    return { dtype: 'uint8', location, offset, sizeBytes, bits, scales };
+    return { dtype: 'uint8', ...placed, sizeBytes: entry.sizeBytes, bits, scales };
   };
 }
 

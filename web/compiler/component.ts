@@ -10,10 +10,16 @@ import { buildClipText, type ClipTextConfig } from './models/clip-text.ts';
 import { buildControlnet, type ControlnetConfig, type ControlStage } from './models/controlnet.ts';
 import { buildRrdbnet, type RrdbnetConfig } from './models/rrdbnet.ts';
 import { buildTaesdDecoder, buildTaesdEncoder, type TaesdConfig } from './models/taesd.ts';
-import { buildUnet, type UnetConfig } from './models/unet.ts';
+import {
+  buildUnet,
+  buildUnetContext,
+  hasContextPart,
+  type UnetConfig,
+  type UnetPart,
+} from './models/unet.ts';
 import { GraphBuilder, type Provider } from './onnx/graph-builder.ts';
 import type { OnnxGraphConfig } from './onnx-folder/config.ts';
-import type { WeightSource, WeightSpec } from './weights.ts';
+import { scalesName, type WeightSource, type WeightSpec } from './weights.ts';
 
 /** What a component's graph is built from; plain JSON, tagged by `type`. */
 export type ComponentConfig =
@@ -43,6 +49,8 @@ export interface ComponentOptions {
   readonly control: boolean;
   /** UNet: how many texts each latent comes under, where all rows are at one timestep. */
   readonly texts?: number | undefined;
+  /** UNet: which half of it; the whole without. */
+  readonly part?: UnetPart | undefined;
   /** ControlNet: which half of its work. */
   readonly stage: ControlStage;
   /** ControlNet: takes another one's residuals and adds its own. */
@@ -106,6 +114,7 @@ export function buildComponent(
     pooled,
     control,
     texts,
+    part,
     pool,
     overrides,
     isTiling,
@@ -125,7 +134,11 @@ export function buildComponent(
       });
       break;
     case 'unet':
-      buildUnet(g, config, { ...shape, control, ...(texts ? { texts } : {}) });
+      if (part === 'context') buildUnetContext(g, config, shape);
+      else {
+        const rows = texts ? { texts } : {};
+        buildUnet(g, config, { ...shape, control, ...rows, ...(part ? { part } : {}) });
+      }
       break;
     case 'autoencoder-kl':
       if (name === 'vae_encoder') buildVaeEncoder(g, config, shape);
@@ -151,9 +164,13 @@ export function buildComponent(
 
 /**
  * Every weight that a component's graph asks for, each once, in the order it is used; none for a ready-made
- * graph, which holds its own.
+ * graph, which holds its own. With `part` those of that half of a UNet.
  */
-export function planWeights(name: ComponentName, config: ComponentConfig): WeightSpec[] {
+export function planWeights(
+  name: ComponentName,
+  config: ComponentConfig,
+  part?: UnetPart,
+): WeightSpec[] {
   if (config.type === 'onnx') return [];
   const specs = new Map<string, WeightSpec>();
   const record: WeightSource = (spec) => {
@@ -174,10 +191,38 @@ export function planWeights(name: ComponentName, config: ComponentConfig): Weigh
     isTiling: false,
     provider: 'wasm',
     maxBindingBytes: Number.POSITIVE_INFINITY,
+    part,
   } as const;
   buildComponent(name, config, 'float32', shape, record, options);
   if (config.type === 'controlnet') {
     buildComponent(name, config, 'float32', shape, record, { ...options, stage: 'hint' });
   }
   return [...specs.values()];
+}
+
+/** Whether a compiled component is a UNet that can be run as two graphs, the parts `context` and `steps`. */
+export function hasParts(component: CompiledComponent): boolean {
+  const config = componentConfig(component);
+  return config.type === 'unet' && hasContextPart(config);
+}
+
+/** Bytes of a component's weights, or of those that one part of a UNet asks for. */
+export function weightBytes(component: CompiledComponent, part?: UnetPart): number {
+  const whole = component.shardSizes.reduce((sum, size) => sum + size, 0);
+  if (!part) return whole;
+  const ofContext = contextBytes(component);
+  return part === 'context' ? ofContext : whole - ofContext;
+}
+
+/** Asked for at every step. */
+const knownContextBytes = new WeakMap<CompiledComponent, number>();
+
+function contextBytes(component: CompiledComponent): number {
+  const known = knownContextBytes.get(component);
+  if (known !== undefined) return known;
+  const bytes = planWeights(component.name, componentConfig(component), 'context')
+    .flatMap(({ name }) => [name, scalesName(name)])
+    .reduce((sum, name) => sum + (component.weights[name]?.sizeBytes ?? 0), 0);
+  knownContextBytes.set(component, bytes);
+  return bytes;
 }

@@ -153,6 +153,28 @@ export interface GraphShape {
 /** A graph ready for the runtime: the ONNX file and the shards it names as external data. */
 export interface BuiltGraph {
   readonly onnx: Uint8Array;
-  /** `location` of each shard in the graph's external data, in shard order. */
+  /** `location` of each shard in the graph's external data, in shard order; of each piece where there are pieces. */
   readonly shardPaths: readonly string[];
+  /** Where a graph uses few weights: what of the shards it reads, so that no other byte is. */
+  readonly pieces?: readonly ShardPiece[];
+}
+
+/** A stretch of a shard. */
+export interface ShardPiece {
+  readonly shard: number;
+  readonly offset: number;
+  readonly sizeBytes: number;
+}
+
+/** A graph's external data, in the order of its `shardPaths`, out of its component's whole shards. */
+export function graphData<T extends { slice(begin: number, end: number): T }>(
+  { pieces }: Pick<BuiltGraph, 'pieces'>,
+  shards: readonly T[],
+): readonly T[] {
+  if (!pieces) return shards;
+  return pieces.map(({ shard, offset, sizeBytes }) => {
+    const whole = shards[shard];
+    if (!whole) throw new RangeError(`no shard ${shard}`);
+    return whole.slice(offset, offset + sizeBytes);
+  });
 }

@@ -1,4 +1,5 @@
 import type { GraphOptions } from '../compiler/build-graph.ts';
+import { hasParts } from '../compiler/component.ts';
 import type { ComponentName, GraphShape } from '../compiler/model.ts';
 import { fixedLatents } from '../compiler/onnx-folder/config.ts';
 import type { TokenCount } from '../shared/engine.ts';
@@ -164,8 +165,11 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
   ): BatchSessions {
     const { pictures, height, width, controls = [] } = batch;
     // Only a batch with ControlNets pays for their inputs.
+    // A ready-made graph stays in one piece.
+    const isParted = hasParts(sessions.component('unet'));
     const unetOptions = (copies: number): GraphOptions => ({
       texts: copies,
+      ...(isParted ? { part: 'steps' } : {}),
       ...(controls.length > 0 ? { control: true } : {}),
       ...tilingOption(),
     });
@@ -173,7 +177,16 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
       ...latentShapeOf(copies * pictures, height, width),
       tokens,
     });
+    // What depends on the texts alone depends on no picture's size.
+    const contextShape = (copies: number, tokens: number): GraphShape => ({
+      ...latentShapeOf(copies * pictures, 1, 1),
+      tokens,
+    });
     return {
+      unetContext: isParted
+        ? (copies, tokens) =>
+            sessions.open('unet', contextShape(copies, tokens), { part: 'context' }, true)
+        : null,
       unet: (copies, tokens) =>
         sessions.open('unet', unetShape(copies, tokens), unetOptions(copies), true),
       hasRoomForSingle: (tokens) =>
@@ -262,6 +275,7 @@ export function createCheckpointModel(options: CheckpointModelOptions): Checkpoi
         const { clipSkip, finalNorm } = states;
         await sessions.open(name, textShape(tokens), { clipSkip, finalNorm });
       }
+      await batch.unetContext?.(2, tokens);
       await batch.unet(2, tokens);
       await batch.vaeDecoder();
     },

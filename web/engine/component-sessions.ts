@@ -1,10 +1,12 @@
 import { GenerationError } from '../../protocol/errors.ts';
 import { buildGraph, type GraphOptions } from '../compiler/build-graph.ts';
-import type {
-  CompiledComponent,
-  CompiledModel,
-  ComponentName,
-  GraphShape,
+import { weightBytes } from '../compiler/component.ts';
+import {
+  type CompiledComponent,
+  type CompiledModel,
+  type ComponentName,
+  type GraphShape,
+  graphData,
 } from '../compiler/model.ts';
 import { buildOnnxGraph } from '../compiler/onnx-folder/build.ts';
 import { graphRows, onnxConfig } from '../compiler/onnx-folder/config.ts';
@@ -104,11 +106,14 @@ export function createComponentSessions({
     async open(name, shape, graphOptions = {}, keepOnGpu = false) {
       const part = component(name);
       if (onnxConfig(part)) return openOnnx(part, shape, graphOptions, keepOnGpu);
-      return cache.get(sessionKey(name, shape, graphOptions), weightBytes(part), async () => {
+      const bytes = weightBytes(part, graphOptions.part);
+      return cache.get(sessionKey(name, shape, graphOptions), bytes, async () => {
         const { provider, maxStorageBindingBytes: maxBindingBytes } = runtime.device;
         const graph = buildGraph(part, shape, { ...graphOptions, provider, maxBindingBytes });
-        const shards = await weights().shardsOf(part);
-        return runtime.openSession(graph, { what: `The ${LABELS[name]}`, shards, keepOnGpu });
+        const shards = graphData(graph, await weights().shardsOf(part));
+        const of = graphOptions.part === 'context' ? '’s part for texts' : '';
+        const what = `The ${LABELS[name]}${of}`;
+        return runtime.openSession(graph, { what, shards, keepOnGpu });
       });
     },
     openCompanion({ name, key, component: part, shards }, shape, graphOptions, keepOnGpu = false) {
@@ -121,7 +126,10 @@ export function createComponentSessions({
       });
     },
     hasRoomFor: (name, shape, graphOptions) =>
-      cache.hasRoomFor(sessionKey(name, shape, graphOptions), weightBytes(component(name))),
+      cache.hasRoomFor(
+        sessionKey(name, shape, graphOptions),
+        weightBytes(component(name), graphOptions.part),
+      ),
     keepOne: () => cache.keepOne(),
     drop: (names) => cache.drop((key) => names.some((name) => key.startsWith(`["${name}",`))),
     clear: () => cache.clear(),
@@ -142,8 +150,4 @@ const LABELS: Readonly<Record<ComponentName, string>> = {
 
 function sessionKey(name: ComponentName, shape: GraphShape, options: GraphOptions): string {
   return JSON.stringify([name, shape, options]);
-}
-
-function weightBytes({ shardSizes }: CompiledComponent): number {
-  return shardSizes.reduce((sum, size) => sum + size, 0);
 }

@@ -13,6 +13,11 @@ import type { DeviceTensor } from './runtime/tensor.ts';
 
 /** The sessions that a batch's latents pass through. */
 export interface BatchSessions {
+  /**
+   * The part of the UNet that depends on the texts alone: its outputs take the place of `encoder_hidden_states`,
+   * `text_embeds` and `time_ids` among the UNet's inputs. null where the UNet is one piece.
+   */
+  readonly unetContext: ((copies: Copies, tokens: number) => Promise<ModelSession>) | null;
   /** The UNet for `copies` rows a picture and texts of `tokens` tokens. */
   unet(copies: Copies, tokens: number): Promise<ModelSession>;
   /** False when the one-row UNet would push the two-row one out of memory. */
@@ -28,6 +33,16 @@ export interface BatchSessions {
 interface UnetRun {
   readonly contexts: readonly TextContext[];
   readonly tokens: number;
+}
+
+/** What a set of texts is to the networks: as a ControlNet takes it, and as the UNet does. */
+interface Conditions {
+  readonly texts: Readonly<Record<string, DeviceTensor>>;
+  readonly unet: Readonly<Record<string, DeviceTensor>>;
+}
+
+function copiesOf({ contexts }: UnetRun): Copies {
+  return contexts.length === 2 ? 2 : 1;
 }
 
 /** Beyond this, texts of unlike lengths meet in one call instead of in the whole batch, or run apart. */
@@ -51,7 +66,7 @@ export function createLatentSpace<T>(
   const controls = request.controls?.length
     ? createBatchControls(runtime, request, sessions.controls)
     : null;
-  const states = new Map<string, Record<string, DeviceTensor>>();
+  const states = new Map<string, Conditions>();
   const ids = new Map<TextContext, number>();
   let pairsOnly = false;
   let lastPace = Promise.resolve();
@@ -62,11 +77,32 @@ export function createLatentSpace<T>(
     return known;
   }
 
-  /** What the UNet is told beside latents and time: made and uploaded once for a set of texts. */
-  function conditions({ contexts, tokens }: UnetRun): Record<string, DeviceTensor> {
-    const key = `${tokens}:${contexts.map(contextId).join(',')}`;
+  /** What the UNet is told beside latents and time: made once for a set of texts. */
+  async function conditions(run: UnetRun): Promise<Conditions> {
+    const key = `${run.tokens}:${run.contexts.map(contextId).join(',')}`;
     const known = states.get(key);
     if (known) return known;
+    const texts = uploadTexts(run);
+    try {
+      const made = { texts, unet: await unetFeeds(run, texts) };
+      states.set(key, made);
+      return made;
+    } catch (error) {
+      for (const tensor of Object.values(texts)) tensor.dispose();
+      throw error;
+    }
+  }
+
+  /** The texts as the UNet takes them. */
+  async function unetFeeds(run: UnetRun, texts: Readonly<Record<string, DeviceTensor>>) {
+    if (!sessions.unetContext) return texts;
+    const { timestep_cond: guidance, ...textual } = texts;
+    const session = await sessions.unetContext(copiesOf(run), run.tokens);
+    const answers = await session.run(textual);
+    return guidance ? { ...answers, timestep_cond: guidance } : answers;
+  }
+
+  function uploadTexts({ contexts, tokens }: UnetRun): Record<string, DeviceTensor> {
     const rows = contexts.flatMap((context) => new Array<TextContext>(pictures).fill(context));
     const channels = (contexts[0]?.values.length ?? 0) / (contexts[0]?.tokens ?? 1);
     const perRow = (parts: readonly Float32Array[], shape: readonly number[]) =>
@@ -101,7 +137,6 @@ export function createLatentSpace<T>(
         [timestepCond],
       );
     }
-    states.set(key, made);
     return made;
   }
 
@@ -125,8 +160,11 @@ export function createLatentSpace<T>(
   async function predict(x: T, call: UnetCall): Promise<T[]> {
     const partial: T[][] = call.mixes.map(() => []);
     let done = 0;
-    for (const run of runsOf(call.contexts)) {
-      const copies: Copies = run.contexts.length === 2 ? 2 : 1;
+    const runs = runsOf(call.contexts);
+    // All before the first pass: where sessions take turns in memory, the UNet is then not sent away between two.
+    for (const run of runs) await conditions(run);
+    for (const run of runs) {
+      const copies = copiesOf(run);
       const answer = await runUnet(x, call, run, copies, done);
       for (const [place, [ofX = 0, ...shares]] of call.mixes.entries()) {
         // The latents' own share once, with the first run.
@@ -153,7 +191,7 @@ export function createLatentSpace<T>(
     copies: Copies,
     firstText: number,
   ): Promise<DeviceTensor> {
-    const told = conditions(run);
+    const told = await conditions(run);
     const rows = run.contexts.flatMap((_, place) =>
       // A text that runs twice to fill a pair is the same text.
       new Array<number>(pictures).fill(Math.min(firstText + place, contexts.length - 1)),
@@ -165,14 +203,14 @@ export function createLatentSpace<T>(
       // Before the UNet is asked for: of two sessions only the one that runs next has to be in memory.
       const residuals = await controls?.residuals({
         ...{ copies, tokens: run.tokens, sample: bare ?? sample, timestep },
-        ...{ conditions: told, rows, shares },
+        ...{ conditions: told.texts, rows, shares },
       });
       try {
         const session = await sessions.unet(copies, run.tokens);
         const { out_sample: answer } = await session.run({
           sample,
           timestep: runtime.tensor(new Float32Array(rows.length).fill(timestep), [rows.length]),
-          ...told,
+          ...told.unet,
           ...residuals?.feeds,
         });
         if (!answer) throw new TypeError('the UNet has no output out_sample');
@@ -232,8 +270,8 @@ export function createLatentSpace<T>(
       await (runtime.device.provider === 'webgpu' ? previous : lastPace);
     },
     dispose() {
-      for (const tensors of states.values()) {
-        for (const tensor of Object.values(tensors)) tensor.dispose();
+      for (const { texts, unet } of states.values()) {
+        for (const tensor of Object.values({ ...texts, ...unet })) tensor.dispose();
       }
       controls?.dispose();
       ops.dispose();

@@ -1,11 +1,12 @@
 import * as ort from 'onnxruntime-web/wasm';
 import { buildGraph, type GraphOptions } from '../../../web/compiler/build-graph.ts';
-import type {
-  CompiledComponent,
-  CompiledModel,
-  ComponentName,
-  GraphShape,
-  WeightSink,
+import {
+  type CompiledComponent,
+  type CompiledModel,
+  type ComponentName,
+  type GraphShape,
+  graphData,
+  type WeightSink,
 } from '../../../web/compiler/model.ts';
 
 ort.env.wasm.numThreads = 1;
@@ -85,10 +86,36 @@ export async function runComponent(
   feeds: Feeds,
   options: GraphOptions = {},
 ) {
-  const { onnx, shardPaths } = buildGraph(compiled, shape, options);
-  const data = sink.bytes(compiled.name);
-  const externalData = shardPaths.map((path, index) => ({ path, data: data[index]! }));
-  return runOnnx(onnx, feeds, externalData);
+  const graph = buildGraph(compiled, shape, options);
+  const data = graphData(graph, sink.bytes(compiled.name));
+  const externalData = graph.shardPaths.map((path, index) => ({ path, data: data[index]! }));
+  return runOnnx(graph.onnx, feeds, externalData);
+}
+
+/** Runs a UNet as its two parts: what depends on the texts alone, then the rest. */
+export async function runInParts(
+  compiled: CompiledComponent,
+  sink: MemorySink,
+  shape: GraphShape,
+  feeds: Feeds,
+  options: GraphOptions = {},
+  run: typeof runComponent = runComponent,
+) {
+  const { encoder_hidden_states, text_embeds, time_ids, ...ofSteps } = feeds;
+  const texts = { encoder_hidden_states, text_embeds, time_ids };
+  const textual = Object.fromEntries(
+    Object.entries(texts).flatMap(([name, tensor]) => (tensor ? [[name, tensor] as const] : [])),
+  );
+  const made = await run(compiled, sink, shape, textual, { part: 'context' });
+  for (const [name, { data, dims }] of Object.entries(made)) ofSteps[name] = tensorOf(data, dims);
+  return run(compiled, sink, shape, ofSteps, { ...options, part: 'steps' });
+}
+
+/** float32 values, or float16 ones as the runtime gives them. */
+export function tensorOf(data: Float32Array, dims: readonly number[]): ort.Tensor {
+  return data instanceof Float32Array
+    ? f32(data, dims)
+    : new ort.Tensor('float16', data as Uint16Array, dims);
 }
 
 export function maxDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {

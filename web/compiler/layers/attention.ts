@@ -3,7 +3,8 @@ import { cast } from '../onnx/ops.ts';
 import { dimensions3 } from './basic.ts';
 
 /**
- * softmax(q kᵀ / √d) v over `heads` heads in one node. q, k, v: [batch, tokens, heads · d].
+ * softmax(q kᵀ / √d) v over `heads` heads in one node. q, k, v: [batch, tokens, heads · d];
+ * k and v may also come head by head, [batch, heads, tokens, d], which saves the provider turning them.
  * `bias` [3 · heads · d]: of the q, k and v projections, in that order. `mask` [1, 1, tokens, tokens]
  * is added to the scores. `wide` computes in float32 whatever the precision of the graph.
  */

@@ -115,7 +115,9 @@ export function linearRows(
   return g.scope(name, () => {
     const weight = g.linearMatrix('weight', [outFeatures, inFeatures]);
     const own = g.weight('bias', [outFeatures]);
-    const bias = shift ? add(g, own, shift) : own;
+    // In float32: onnxruntime folds no sum of halves.
+    const summed = shift && add(g, cast(g, own, 'float32'), cast(g, shift, 'float32'));
+    const bias = summed ? cast(g, summed, own.dtype) : own;
     if (weight.form === 'codes') return add(g, matMulLinear(g, x, weight, outFeatures), bias);
     return g.op('Gemm', [x, weight.matrix, bias], { dtype: x.dtype, shape: [rows, outFeatures] });
   });

@@ -1,8 +1,9 @@
 import type { GraphBuilder, Value } from '../onnx/graph-builder.ts';
-import { add, gelu, mul, repeatRows, split } from '../onnx/ops.ts';
+import { add, cast, gelu, mul, repeatRows, reshape, split, transpose } from '../onnx/ops.ts';
 import { multiHeadAttention } from './attention.ts';
 import {
   conv2d,
+  dimensions3,
   dimensions4,
   layerNorm,
   moduleBias,
@@ -13,13 +14,18 @@ import {
 } from './basic.ts';
 import { normOfSum, type PendingSum, settle } from './residual.ts';
 
+/** What cross-attention looks at: the texts' states, or the keys and values that `crossKeysAndValues` made of them. */
+export type CrossContext = { readonly rows: number; readonly tokens: number } & (
+  | { readonly form: 'states'; readonly states: Value }
+  | { readonly form: 'given' }
+);
+
 export interface TransformerOptions {
   readonly heads: number;
   /** Transformer blocks one after another. */
   readonly depth: number;
   readonly normGroups: number;
-  /** Text states [batch, tokens, features]. */
-  readonly context: Value;
+  readonly context: CrossContext;
   /** Scores and softmax in float32 in a float16 graph. */
   readonly upcastAttention: boolean;
 }
@@ -71,33 +77,84 @@ function transformerBlock(
   const first = previous
     ? normOfSum(g, 'norm1', previous, LAYER_NORM_EPSILON)
     : { normed: layerNorm(g, 'norm1', tokens, LAYER_NORM_EPSILON), sum: tokens };
-  const self = attention(g, 'attn1', first.normed, first.normed, options);
+  const self = selfAttention(g, first.normed, options);
   const second = normOfSum(g, 'norm2', { skip: first.sum, ...self }, LAYER_NORM_EPSILON);
-  const cross = attention(g, 'attn2', second.normed, options.context, options);
-  const skip = repeatRows(g, second.sum, options.context.shape[0] ?? 1);
+  const cross = crossAttention(g, second.normed, options);
+  const skip = repeatRows(g, second.sum, options.context.rows);
   const third = normOfSum(g, 'norm3', { skip, ...cross }, LAYER_NORM_EPSILON);
   return { skip: third.sum, ...feedForward(g, third.normed) };
 }
 
-/** diffusers' `Attention` without bias in q, k and v. */
-function attention(
+/** diffusers' `Attention` of tokens to themselves, without bias in q, k and v. */
+function selfAttention(
   g: GraphBuilder,
-  name: string,
   x: Value,
-  context: Value,
+  options: TransformerOptions,
+): Omit<PendingSum, 'skip'> {
+  return g.scope('attn1', () => {
+    const [, , features] = dimensions3(x);
+    const q = project(g, 'to_q', x, features);
+    return attend(g, { q, ...keysAndValues(g, x, features) }, options);
+  });
+}
+
+/** The same of tokens to the texts. */
+function crossAttention(
+  g: GraphBuilder,
+  x: Value,
+  options: TransformerOptions,
+): Omit<PendingSum, 'skip'> {
+  const { context, heads, upcastAttention } = options;
+  return g.scope('attn2', () => {
+    const [, , features] = dimensions3(x);
+    const q = repeatRows(g, project(g, 'to_q', x, features), context.rows);
+    if (context.form === 'states') {
+      return attend(g, { q, ...keysAndValues(g, context.states, features) }, options);
+    }
+    const shape = [context.rows, heads, context.tokens, features / heads];
+    const dtype = upcastAttention ? 'float32' : g.dtype;
+    const [k, v] = ['key', 'value'].map((name) => g.input(g.path(name), dtype, shape));
+    if (!k || !v) throw new Error('a key and a value');
+    return attend(g, { q, k, v }, options);
+  });
+}
+
+/** Keys and values of one cross-attention, head by head [rows, heads, tokens, d], as outputs by the module's path. */
+export function crossKeysAndValues(
+  g: GraphBuilder,
+  states: Value,
+  { features, heads, upcastAttention }: CrossAttention & { readonly upcastAttention: boolean },
+): void {
+  const [rows, tokens] = dimensions3(states);
+  const { k, v } = keysAndValues(g, states, features);
+  for (const [name, x] of [['key', k] as const, ['value', v] as const]) {
+    const parted = reshape(g, x, [rows, tokens, heads, features / heads]);
+    const byHead = transpose(g, parted, [0, 2, 1, 3]);
+    g.output(g.path(name), cast(g, byHead, upcastAttention ? 'float32' : g.dtype));
+  }
+}
+
+/** Sizes of one cross-attention. */
+export interface CrossAttention {
+  readonly features: number;
+  readonly heads: number;
+}
+
+function keysAndValues(g: GraphBuilder, x: Value, features: number): { k: Value; v: Value } {
+  return { k: project(g, 'to_k', x, features), v: project(g, 'to_v', x, features) };
+}
+
+function attend(
+  g: GraphBuilder,
+  qkv: { q: Value; k: Value; v: Value },
   { heads, upcastAttention }: TransformerOptions,
 ): Omit<PendingSum, 'skip'> {
-  const features = x.shape.at(-1) ?? 0;
-  return g.scope(name, () => {
-    const q = repeatRows(g, project(g, 'to_q', x, features), context.shape[0] ?? 1);
-    const k = project(g, 'to_k', context, features);
-    const v = project(g, 'to_v', context, features);
-    const attended = multiHeadAttention(g, { q, k, v }, { heads, wide: upcastAttention });
-    return {
-      delta: project(g, 'to_out.0', attended, features),
-      bias: moduleBias(g, 'to_out.0', features),
-    };
-  });
+  const [, , features] = dimensions3(qkv.q);
+  const attended = multiHeadAttention(g, qkv, { heads, wide: upcastAttention });
+  return {
+    delta: project(g, 'to_out.0', attended, features),
+    bias: moduleBias(g, 'to_out.0', features),
+  };
 }
 
 /** diffusers' `FeedForward` with GEGLU: the second half of the projection gates the first. */

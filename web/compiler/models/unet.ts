@@ -2,7 +2,12 @@ import { conv2d, dimensions4, groupNorm, linearRows, project } from '../layers/b
 import { resnetBlock } from '../layers/resnet-block.ts';
 import { downsample, upsample } from '../layers/sampling.ts';
 import { timestepSinusoid } from '../layers/time-embedding.ts';
-import { transformer2d } from '../layers/transformer.ts';
+import {
+  type CrossAttention,
+  type CrossContext,
+  crossKeysAndValues,
+  transformer2d,
+} from '../layers/transformer.ts';
 import type { GraphBuilder, Value } from '../onnx/graph-builder.ts';
 import { add, cast, concat, firstRows, repeatRows, reshape, silu } from '../onnx/ops.ts';
 
@@ -53,7 +58,14 @@ export interface UnetOptions {
    * of a text are those of the first. What no text has touched yet is then computed once.
    */
   readonly texts?: number;
+  readonly part?: UnetPart;
 }
+
+/**
+ * A half of the UNet. `context`: what depends on the texts alone and so is the same at every step, the keys and values of
+ * cross-attention and SDXL's added embedding. `steps`: the rest, which takes them as inputs.
+ */
+export type UnetPart = 'context' | 'steps';
 
 /** What every block of one UNet pass shares. */
 export interface UnetPass {
@@ -61,8 +73,60 @@ export interface UnetPass {
   readonly config: UnetConfig;
   /** [batch, features], or one row where all are at one timestep. */
   readonly activatedTime: Value;
-  readonly context: Value;
+  readonly context: CrossContext;
   readonly batch: number;
+}
+
+/** Where a UNet looks at the texts: the paths of its cross-attentions, with their sizes. */
+function crossAttentions({ down, mid, up }: UnetConfig): ({ path: string } & CrossAttention)[] {
+  const levels = [
+    ...down.map((level, index) => ({ name: `down_blocks.${index}`, level })),
+    ...up.map((level, index) => ({ name: `up_blocks.${index}`, level })),
+  ].map(({ name, level: { channels, heads, transformerDepths } }) => ({
+    ...{ name, heads, features: channels, depths: transformerDepths },
+  }));
+  if (mid) {
+    const features = down.at(-1)?.channels ?? 0;
+    const { heads, transformerDepth } = mid;
+    levels.push({ name: 'mid_block', heads, features, depths: [transformerDepth] });
+  }
+  return levels.flatMap(({ name, heads, features, depths }) =>
+    depths.flatMap((depth, layer) =>
+      Array.from({ length: depth }, (_, block) => ({
+        path: `${name}.attentions.${layer}.transformer_blocks.${block}.attn2`,
+        ...{ heads, features },
+      })),
+    ),
+  );
+}
+
+/** Whether anything of a UNet depends on the texts alone. */
+export function hasContextPart(config: UnetConfig): boolean {
+  return config.textTime !== null || crossAttentions(config).length > 0;
+}
+
+const ADDED_TIME = 'added_time';
+
+/**
+ * The part `context`: `encoder_hidden_states` and, where the model has them, `text_embeds` and `time_ids` → what the part
+ * `steps` takes in their place, by the same names: `added_time` [b, n], and of each cross-attention `PATH.key` and
+ * `PATH.value` [b, heads, tokens, d]. These stay in the graph's own element type, as they pass from graph to graph.
+ */
+export function buildUnetContext(
+  g: GraphBuilder,
+  config: UnetConfig,
+  { batch, tokens }: Pick<UnetOptions, 'batch' | 'tokens'>,
+): void {
+  const attentions = crossAttentions(config);
+  if (attentions.length > 0) {
+    const input = g.input('encoder_hidden_states', 'float32', [batch, tokens, config.contextSize]);
+    const states = cast(g, input, g.dtype);
+    const { upcastAttention } = config;
+    for (const { path, ...sizes } of attentions) {
+      g.scope(path, () => crossKeysAndValues(g, states, { ...sizes, upcastAttention }));
+    }
+  }
+  if (config.textTime) g.output(ADDED_TIME, addedTime(g, config, config.textTime, batch));
 }
 
 /**
@@ -87,7 +151,7 @@ export function buildUnet(g: GraphBuilder, config: UnetConfig, options: UnetOpti
 export function enterUnet(
   g: GraphBuilder,
   config: UnetConfig,
-  { batch, latentHeight, latentWidth, tokens, texts }: UnetOptions,
+  { batch, latentHeight, latentWidth, tokens, texts, part }: UnetOptions,
 ): { pass: UnetPass; first: Value } {
   const sample = g.input('sample', 'float32', [
     batch,
@@ -96,21 +160,32 @@ export function enterUnet(
     latentWidth,
   ]);
   const timestep = g.input('timestep', 'float32', [batch]);
-  const states = g.input('encoder_hidden_states', 'float32', [batch, tokens, config.contextSize]);
-  const time = timeEmbedding(g, config, texts ? firstRows(g, timestep, 1) : timestep, batch);
-  const pass: UnetPass = {
-    g,
-    config,
-    activatedTime: silu(g, textTimeEmbedding(g, config, time, batch)),
-    context: cast(g, states, g.dtype),
-    batch,
-  };
+  const context = crossContext(g, config, { batch, tokens, part });
+  const ofStep = timeEmbedding(g, config, texts ? firstRows(g, timestep, 1) : timestep, batch);
+  const { textTime } = config;
+  let time = ofStep;
+  if (textTime && part === 'steps') {
+    time = add(g, ofStep, g.input(ADDED_TIME, g.dtype, [batch, ofStep.shape[1] ?? 0]));
+  } else if (textTime) {
+    time = add(g, ofStep, addedTime(g, config, textTime, batch));
+  }
+  const pass: UnetPass = { g, config, activatedTime: silu(g, time), context, batch };
   // SDXL's time knows of the text: there only the first convolution comes before it.
   const rows = texts && !config.textTime ? batch / texts : batch;
   if (!Number.isInteger(rows)) throw new RangeError(`${batch} rows under ${texts} texts`);
   const latents = cast(g, firstRows(g, sample, rows), g.dtype);
   const outChannels = config.down[0]?.channels ?? 0;
   return { pass, first: conv2d(g, 'conv_in', latents, { outChannels, kernel: 3 }) };
+}
+
+function crossContext(
+  g: GraphBuilder,
+  { contextSize }: UnetConfig,
+  { batch, tokens, part }: Pick<UnetOptions, 'batch' | 'tokens'> & { part: UnetPart | undefined },
+): CrossContext {
+  if (part === 'steps') return { form: 'given', rows: batch, tokens };
+  const states = g.input('encoder_hidden_states', 'float32', [batch, tokens, contextSize]);
+  return { form: 'states', rows: batch, tokens, states: cast(g, states, g.dtype) };
 }
 
 /** Adds what a ControlNet says to every skip connection, in place, and to the middle. */
@@ -141,21 +216,20 @@ function timeEmbedding(g: GraphBuilder, config: UnetConfig, timestep: Value, bat
   });
 }
 
-/** diffusers' `text_time`: the pooled text and the sizes' sinusoids, embedded and added to `time`. */
-function textTimeEmbedding(g: GraphBuilder, config: UnetConfig, time: Value, batch: number): Value {
-  if (!config.textTime) return time;
-  const { textEmbedsSize, timeIds, timeFeatures } = config.textTime;
-  const [, outFeatures = 0] = time.shape;
+/** diffusers' `text_time`: the pooled text and the sizes' sinusoids, embedded, to be added to the time. */
+function addedTime(
+  g: GraphBuilder,
+  config: UnetConfig,
+  { textEmbedsSize, timeIds, timeFeatures }: NonNullable<UnetConfig['textTime']>,
+  batch: number,
+): Value {
+  const outFeatures = 4 * (config.down[0]?.channels ?? 0);
   const text = g.input('text_embeds', 'float32', [batch, textEmbedsSize]);
   const ids = reshape(g, g.input('time_ids', 'float32', [batch, timeIds]), [batch * timeIds]);
   const sinusoids = timestepSinusoid(g, ids, { ...config, features: timeFeatures });
   const rows = reshape(g, sinusoids, [batch, timeIds * timeFeatures]);
   const joined = cast(g, concat(g, [text, rows], 1), g.dtype);
-  return add(
-    g,
-    time,
-    g.scope('add_embedding', () => twoLinears(g, joined, outFeatures)),
-  );
+  return g.scope('add_embedding', () => twoLinears(g, joined, outFeatures));
 }
 
 /** diffusers' `TimestepEmbedding`. */

@@ -98,6 +98,11 @@ export class GraphBuilder {
     }
   }
 
+  /** `name` under the current path. */
+  path(name: string): string {
+    return this.#scope === '' ? name : `${this.#scope}.${name}`;
+  }
+
   input(name: string, dtype: Dtype, shape: readonly number[]): Value {
     const value = { name, dtype, shape };
     this.#inputs.push(value);
@@ -180,10 +185,9 @@ export class GraphBuilder {
       parts = [name],
     }: Partial<Pick<WeightSpec, 'layout' | 'keepFloat32' | 'isLinear' | 'parts'>>,
   ): WeightSpec {
-    const path = (part: string) => (this.#scope === '' ? part : `${this.#scope}.${part}`);
     return {
-      name: path(name),
-      parts: parts.map(path),
+      name: this.path(name),
+      parts: parts.map((part) => this.path(part)),
       shape,
       layout,
       storedShape: layout === 'transposed' ? shape.toReversed() : shape,
