@@ -23,11 +23,10 @@ describe('WebGPU', () => {
 
   beforeAll(() => {
     models = mkdtempSync(join(tmpdir(), 'easel-models-'));
-    cpSync(
-      join(ROOT, 'test/fixtures/models/sd15-tiny'),
-      join(models, 'Stable-diffusion', 'sd15-tiny'),
-      { recursive: true },
-    );
+    for (const name of ['sd15-tiny', 'sd2-tiny']) {
+      const folder = join(models, 'Stable-diffusion', name);
+      cpSync(join(ROOT, 'test/fixtures/models', name), folder, { recursive: true });
+    }
   });
 
   afterAll(() => rmSync(models, { recursive: true, force: true }));
@@ -57,11 +56,18 @@ describe('WebGPU', () => {
       );
       expect(summary.timings.readBacks).toBe(device === 'webgpu' ? 1 : 0);
       if (device === 'wasm') return files;
-      // The checkpoint takes its graphics device with it; the next job opens another.
+      const draw = async (sd_model_checkpoint: string) => {
+        const override_settings = { sd_model_checkpoint };
+        const body = { ...REQUEST, sampler_name: 'Euler', override_settings };
+        const response = await bridge.post('/sdapi/v1/txt2img', body);
+        const text = await response.text();
+        expect(response.status, text).toBe(200);
+        return Buffer.from(JSON.parse(text).images[0], 'base64');
+      };
+      // A checkpoint takes its graphics device with it, both where it is unloaded and where another takes its place.
       await bridge.post('/sdapi/v1/unload-checkpoint', {});
-      const again = await bridge.post('/sdapi/v1/txt2img', { ...REQUEST, sampler_name: 'Euler' });
-      const { images } = JSON.parse(await again.text());
-      expect(Buffer.from(images[0], 'base64').equals(files[0] ?? Buffer.alloc(0))).toBe(true);
+      expect((await draw('sd2-tiny')).equals(files[0] ?? Buffer.alloc(0))).toBe(false);
+      expect((await draw('sd15-tiny')).equals(files[0] ?? Buffer.alloc(0))).toBe(true);
       return files;
     } finally {
       await browser.close();

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { EngineStatus } from '../../protocol/device.ts';
 import { GenerationError } from '../../protocol/errors.ts';
@@ -8,9 +9,11 @@ import { createMemoryStore } from '../../web/engine/models/key-value-store.ts';
 import type { Runtime } from '../../web/engine/runtime/runtime.ts';
 import type { GeneratedImage, GenerationProgress } from '../../web/shared/engine.ts';
 import type { EngineConfig } from '../../web/shared/worker-protocol.ts';
+import { MODELS } from '../compiler/lib/files.ts';
 import { singleFileBytes } from '../compiler/lib/single-file.ts';
 import { type NodeAccessOptions, nodeAccess } from '../fakes/engine-access.ts';
 import { ENGINE_CONFIG } from '../fakes/engine-config.ts';
+import { folderFiles } from '../fakes/file-source.ts';
 
 /** The whole engine with a real (tiny) checkpoint, the real compiler and the real runtime. */
 
@@ -316,6 +319,48 @@ describe('the checkpoint in memory', () => {
       state: 'idle',
       message: expect.stringContaining('no checkpoint "gone"'),
     });
+  });
+});
+
+/** A runtime that takes itself for a graphics device's and whose sessions hold nothing, for what is loaded and where. */
+function hollow(runtime: Runtime, provider: 'webgpu' | 'wasm', closed: Runtime[]): Runtime {
+  const made: Runtime = Object.create(runtime, {
+    device: { value: { ...runtime.device, provider } },
+    version: { get: () => runtime.version },
+    lost: { value: runtime.lost },
+    openSession: { value: async () => ({ run: async () => ({}), release: async () => {} }) },
+    close: {
+      async value() {
+        closed.push(made);
+        await runtime.close();
+      },
+    },
+  });
+  return made;
+}
+
+describe('another checkpoint', () => {
+  const beside = [
+    {
+      kind: 'checkpoint' as const,
+      ...folderFiles(join(MODELS, 'sd2-tiny'), 'sd2-tiny'),
+    },
+  ];
+
+  test.each([
+    ['webgpu', 3],
+    ['wasm', 1],
+  ] as const)('on %s: devices opened for A, A, B, A', async (provider, devices) => {
+    const closed: Runtime[] = [];
+    const { engine, access } = start({
+      beside,
+      wrap: (runtime) => hollow(runtime, provider, closed),
+    });
+    for (const name of ['sd15-tiny', 'sd15-tiny', 'sd2-tiny', 'sd15-tiny']) {
+      await engine.loadCheckpoint(name);
+    }
+    expect(access.runtimes).toHaveLength(devices);
+    expect(closed).toEqual(access.runtimes.slice(0, -1));
   });
 });
 

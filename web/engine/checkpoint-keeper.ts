@@ -75,6 +75,8 @@ export interface CheckpointKeeper {
    * next job loads it anew, in a smaller precision if need be; false then: the job is not worth another try.
    */
   economise(): Promise<boolean>;
+  /** Whether the checkpoint in memory is of these files. */
+  holds(listing: ModelListing, vae: ModelListing | null): boolean;
   /** Gives all memory back. */
   unload(): Promise<void>;
   /** Drops a checkpoint whose device is gone, with nothing left to release. */
@@ -282,8 +284,7 @@ export function createCheckpointKeeper(
       return current;
     },
     async ensure(listing, options) {
-      const { vae } = options;
-      const identity = [listing, ...(vae ? [vae] : [])].map(sourceIdentity).join('|');
+      const identity = identityOf(listing, options.vae);
       if (current && identity === currentIdentity && options.runtime === currentRuntime) {
         return current;
       }
@@ -306,6 +307,7 @@ export function createCheckpointKeeper(
       await unload();
       return false;
     },
+    holds: (listing, vae) => current !== null && identityOf(listing, vae) === currentIdentity,
     unload,
     forget() {
       current = null;
@@ -314,6 +316,11 @@ export function createCheckpointKeeper(
     uses: (key) => current !== null && (currentKeys.includes(key) || currentLoras?.key === key),
     store,
   };
+}
+
+/** What tells one checkpoint in memory from another. */
+function identityOf(listing: ModelListing, vae: ModelListing | null): string {
+  return [listing, ...(vae ? [vae] : [])].map(sourceIdentity).join('|');
 }
 
 /** A checkpoint's weights with a LoRA set's in their places; the set's shards follow the checkpoint's. */

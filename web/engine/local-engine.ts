@@ -181,6 +181,12 @@ export function createLocalEngine(
     const { listings } = access.sources;
     const loraChoice = await findLoras(wanted.usesNetworks ? prompt : '', signal);
     const choice = chooseVae(vae ?? config.vae ?? 'Automatic', listing, listings);
+    // The weights of a checkpoint that leaves stay on its graphics device, and only a fresh one is rid of them. Not
+    // within a job, whose latents are on it.
+    const leaves = keeper.current !== null && !keeper.holds(listing, choice.listing);
+    if (leaves && !wanted.isForOnePass && status.value.device?.provider === 'webgpu') {
+      await releaseMemory();
+    }
     const runtime = await device.acquire();
     const before = keeper.current;
     try {
