@@ -42,6 +42,8 @@ export interface RedisJobStoreOptions {
   readonly link: RedisLink;
   /** Jobs that may wait or run at a time, of all bridges together. */
   readonly limit: number;
+  /** Ended jobs that are remembered. */
+  readonly keepJobs?: number;
   readonly now?: () => number;
 }
 
@@ -55,6 +57,7 @@ const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 export class RedisJobStore implements JobStore {
   readonly #link: RedisLink;
   readonly #limit: number;
+  readonly #keepJobs: number;
   readonly #now: () => number;
   readonly #presence: SharedPresence;
   readonly #records = new Map<string, JobRecord>();
@@ -65,9 +68,10 @@ export class RedisJobStore implements JobStore {
   readonly #renewer: NodeJS.Timeout;
   #isClosed = false;
 
-  private constructor({ link, limit, now = Date.now }: RedisJobStoreOptions) {
+  private constructor({ link, limit, keepJobs = KEEP_JOBS, now = Date.now }: RedisJobStoreOptions) {
     this.#link = link;
     this.#limit = limit;
+    this.#keepJobs = keepJobs;
     this.#now = now;
     this.#presence = new SharedPresence((has) => link.tell({ type: 'engines', has }), now);
     this.#renewer = setInterval(() => this.#renew(), RENEW_MS);
@@ -117,6 +121,7 @@ export class RedisJobStore implements JobStore {
     if (ours && (!isOpen(ours) || ours.attempt > record.attempt)) return;
     this.#records.set(record.jobId, record);
     if (isOpen(record)) return;
+    this.#forgetOld();
     void this.#settle(record.jobId);
     this.#emit({ type: 'ended', jobId: record.jobId });
   }
@@ -141,6 +146,15 @@ export class RedisJobStore implements JobStore {
       if (await this.#link.queue.getJob(jobId)) continue;
       const message = 'The bridge ended while it accepted the job.';
       await this.fail(jobId, { code: 'cancelled', message });
+    }
+  }
+
+  /** Our copies of ended jobs go with those in Redis, which counts them the same way. */
+  #forgetOld(): void {
+    if (this.#records.size < 2 * this.#keepJobs) return;
+    const kept = new Set(this.ended().slice(0, this.#keepJobs));
+    for (const record of this.#records.values()) {
+      if (!isOpen(record) && !kept.has(record)) this.#records.delete(record.jobId);
     }
   }
 
@@ -369,10 +383,11 @@ export class RedisJobStore implements JobStore {
     const ended: JobRecord = { ...record, ...changes, endedAt: now };
     const text = JSON.stringify(ended);
     const isFirst = await this.#insist(() =>
-      this.#run(END, jobId, text, now, now - KEEP_MS, KEEP_JOBS),
+      this.#run(END, jobId, text, now, now - KEEP_MS, this.#keepJobs),
     );
     if (!isFirst) return null;
     this.#keep(ended);
+    this.#forgetOld();
     void this.#settle(jobId);
     this.#emit({ type: 'ended', jobId });
     return ended;

@@ -20,10 +20,11 @@ afterEach(async () => {
 });
 
 /** One more bridge's end of the queue. */
-async function join(limit = 64): Promise<RedisJobStore> {
+async function join(limit = 64, keepJobs = 1_000): Promise<RedisJobStore> {
   const store = await RedisJobStore.open({
     link: await openRedisLink(redis.url, logLines().log),
     limit,
+    keepJobs,
   });
   stores.push(store);
   return store;
@@ -81,6 +82,21 @@ describe('R20 the shared job store', () => {
     expect(other.get('ghost')).toMatchObject({ state: 'failed', error: { code: 'cancelled' } });
     expect(other.open().map(({ jobId }) => jobId)).toEqual(['real']);
     await until(() => store.open().length === 1, 'the news at the first bridge');
+  });
+
+  it('forgets ended jobs beyond a number, in Redis and in every bridge', async () => {
+    const [a, b] = [await join(64, 3), await join(64, 3)];
+    for (let n = 0; n < 12; n += 1) {
+      await a.add(job(`j${n}`));
+      await a.take();
+      await a.complete(result(`j${n}`), noSave);
+    }
+    await until(() => b.get('j11')?.state === 'finished', 'the last job');
+    for (const store of [a, b]) {
+      expect(store.ended().length).toBeLessThan(6);
+      expect(store.get('j0')).toBeNull();
+    }
+    expect((await join(64, 3)).ended().length).toBe(3);
   });
 
   it('R4 lets one of two bridges end a job', async () => {
