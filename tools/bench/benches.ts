@@ -3,6 +3,7 @@ import { benchCompiler } from './compiler.ts';
 import { benchLoad } from './load.ts';
 import { benchMemory } from './memory.ts';
 import { benchOverhead } from './overhead.ts';
+import { benchPage } from './page.ts';
 import { benchPrecision } from './precision.ts';
 import { benchRelay } from './relay.ts';
 import { type BenchRow, formatTable } from './row.ts';
@@ -18,6 +19,7 @@ const BENCHES: Readonly<Record<string, () => Promise<readonly BenchRow[]>>> = {
   load: benchLoad,
   webgpu: benchWebgpu,
   memory: benchMemory,
+  page: benchPage,
   precision: benchPrecision,
   compiler: benchCompiler,
   throughput: benchThroughput,
