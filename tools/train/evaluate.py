@@ -5,7 +5,7 @@
   recoloured), in a space of blurred colour and edges at 32x32; right when the name asked for is among the five nearest
   names. The same measure on real icons, moved and shrunk and passed through the autoencoder, is printed as its ceiling.
 * Colour: the commonest colour word over the picture's foreground is the word asked for.
-* With --lora: the same on pictures of four LCM steps without guidance, and how near they are to those of 20 steps.
+* With --lora: the same on pictures of four LCM steps without guidance, and their PSNR against those of 20 steps.
 * Sizes and scenes, unless --count is given: evaluate_scenes.py.
 """
 import argparse
@@ -19,7 +19,7 @@ from PIL import Image
 
 import data
 import evaluate_scenes
-from judge import features, nearest_names, picture_colour, references
+from judge import nearest_names, picture_colour, references
 from sample import Model, sheet
 from vae import Batches, psnr
 
@@ -60,11 +60,16 @@ def judge(listed, pictures, known, owners):
     }
 
 
-def likeness(pictures, others):
-    """Mean cosine of the features of pictures and their counterparts, and of pictures and the next one's counterpart."""
-    first, second = features(pictures), features(others)
-    first, second = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (first, second))
-    return [float((first * shifted).sum(1).mean()) for shifted in (second, np.roll(second, 1, 0))]
+def draw_fast(model, listed):
+    """Pictures of four LCM steps without guidance, from the noise that the long runs begin with."""
+    parts = range(0, len(listed), 20)
+    return np.concatenate([model.draw_fast([item["prompt"] for item in listed[first:first + 20]], seed=1000 + first) for first in parts])
+
+
+def decibels(pictures, others):
+    """Mean PSNR in dB of pictures against their counterparts."""
+    errors = [((a.astype(np.float32) - b) ** 2).mean() for a, b in zip(pictures, others)]
+    return float(np.mean([10 * np.log10(255 ** 2 / error) for error in errors]))
 
 
 def main():
@@ -112,18 +117,13 @@ def main():
 
     judged = {"ceiling": real, "drawn": drawn}
     if args.lora:
-        fast = Model(args.model, lora=args.lora)
-        parts = [listed[first:first + 20] for first in range(0, len(listed), 20)]
-        judged["lcm"] = np.concatenate([
-            fast.draw_fast([item["prompt"] for item in part], seed=1000 + 20 * number) for number, part in enumerate(parts)
-        ])
+        judged["lcm"] = draw_fast(Model(args.model, lora=args.lora), listed)
     for label, pictures in judged.items():
         report[label] = judge(listed, pictures, known, owners)
         print(f"{label}: top-1 {100 * report[label]['top1']:.0f} %, top-5 {100 * report[label]['top5']:.1f} %, colour {100 * report[label]['colour']:.0f} %", flush=True)
     if args.lora:
-        report["lcm"]["likeness"] = likeness(judged["lcm"], drawn)
-        same, other = report["lcm"]["likeness"]
-        print(f"lcm: likeness to the {args.steps}-step picture of the prompt {same:.2f}, of another prompt {other:.2f}", flush=True)
+        nearness = report["lcm"]["decibels"] = [decibels(judged["lcm"], drawn), decibels(draw_fast(model, listed), drawn)]
+        print("lcm: {:.1f} dB from the {}-step pictures, {:.1f} dB without the LoRA".format(nearness[0], args.steps, nearness[1]), flush=True)
     if args.count == 200:
         report["scenes"] = evaluate_scenes.measure(model, things, known, owners, args)
     take = np.linspace(0, len(listed) - 1, min(64, len(listed))).round().astype(int)
