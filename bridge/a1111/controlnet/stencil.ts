@@ -22,7 +22,8 @@ export function stencilOf(
 ): ControlParams | null {
   const stencil = name?.trim().toLowerCase() ?? 'none';
   if (stencil === 'none' || stencil === '') return null;
-  const entry = STENCILS[stencil];
+  // Its own keys alone: "__proto__" is a name that a client may send.
+  const entry = Object.hasOwn(STENCILS, stencil) ? STENCILS[stencil] : undefined;
   if (!entry) {
     const there = Object.keys(STENCILS).join(', ');
     throw new ApiError(422, `There is no stencil "${stencil.slice(0, 100)}"; there are ${there}.`);

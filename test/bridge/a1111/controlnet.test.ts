@@ -186,6 +186,7 @@ describe('SHARK’s use_stencil', () => {
     ['scribble', 'needs its map as the second'],
     ['openpose', 'needs a ControlNet with "openpose" in its name'],
     ['sketch', 'There is no stencil "sketch"; there are canny, '],
+    ['__proto__', 'There is no stencil "__proto__"; there are canny, '],
   ])('%s says what is missing', async (name, text) => {
     const response = await post(name, [png()]);
     expect(response.status).toBe(422);
