@@ -85,6 +85,30 @@ describe('Create', () => {
     await page.getByText(/^640 × 640 · seed/).waitFor();
   });
 
+  it('compares two steps and two scales in a labelled grid, which the gallery keeps too', async () => {
+    await prompt().fill('a red apple, 3d');
+    await page.getByLabel('Width', { exact: true }).fill('64');
+    await page.getByLabel('Height', { exact: true }).fill('64');
+    await page.getByText('Compare', { exact: true }).click();
+    await page.getByLabel('Make', { exact: true }).selectOption('X/Y/Z plot');
+    await page.getByLabel('X type').selectOption('Steps');
+    await page.getByLabel('X values').fill('1-2');
+    await page.getByLabel('Y type').selectOption('CFG Scale');
+    await page.getByLabel('Y values').fill('3, 5');
+    const infotext = await make();
+    expect(infotext).toMatch(
+      /Script: X\/Y\/Z plot, X Type: Steps, X Values: 1-2, Y Type: CFG Scale, Y Values: "3, 5"/,
+    );
+    expect(await page.locator('.thumb').count()).toBe(5);
+    // The labels stand beside and above four pictures of 64 pixels.
+    const [, width, height] =
+      /^(\d+) × (\d+) · seed/.exec(await page.locator('.facts').innerText()) ?? [];
+    expect(Number(width)).toBeGreaterThan(128);
+    expect(Number(height)).toBeGreaterThan(128);
+    await page.getByRole('link', { name: 'Gallery', exact: true }).click();
+    await expect.poll(() => page.locator('.grid-item').count()).toBe(5);
+  });
+
   it('saves prompts as a style, draws with it, and knows it after a reload', async () => {
     await prompt().fill('ink drawing of {prompt}, quiet');
     await page.getByText('Styles', { exact: true }).click();

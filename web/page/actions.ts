@@ -1,10 +1,13 @@
 import { batch } from '@preact/signals';
 import { isAbortError, serializeError } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
-import type { Engine, GeneratedImage } from '../shared/engine.ts';
+import type { GenerationSummary } from '../../protocol/job.ts';
+import type { Engine, GeneratedImage, GenerateOptions } from '../shared/engine.ts';
+import { type ComparisonPlan, planComparison } from './compare.ts';
+import { runComparison } from './compare-run.ts';
 import { keepStorage } from './compiled-models.ts';
 import type { Downloader } from './downloads.ts';
-import { type FormValues, toGenerationParams } from './form.ts';
+import { drawSeed, type FormValues, toGenerationParams } from './form.ts';
 import { keepPicture } from './gallery.ts';
 import type { GalleryStore } from './gallery-store.ts';
 import { MAX_PICTURE_BYTES, type MeasurePicture, openPicture } from './init-picture.ts';
@@ -78,10 +81,15 @@ function addPicture(context: ActionContext, image: GeneratedImage, params: Gener
 /** A1111 shows one every 10 steps; a picture that one sits and watches may come up twice as often. */
 const PREVIEW_EVERY_STEPS = 5;
 
-/** Runs the job that the form describes, unless one runs already or a field is wrong. */
+/** Runs the job or the comparison that the form describes, unless one runs already or a field is wrong. */
 export async function startGeneration(context: ActionContext): Promise<void> {
   const { state } = context;
   if (state.job.value) return;
+  // Another machine's engine takes A1111's requests, which have no grids of finished pictures.
+  if (state.formValues.value.compare !== 'off' && !state.isRemote.value) {
+    await startComparison(context);
+    return;
+  }
   const result = toGenerationParams(withStyles(state.formValues.value, state.styles), {
     initImage: state.initPicture.value?.base64 ?? null,
     ...(context.drawSeed ? { draw: context.drawSeed } : {}),
@@ -93,26 +101,87 @@ export async function startGeneration(context: ActionContext): Promise<void> {
   await runJob(context, result.params);
 }
 
-/** Runs a job and shows what becomes of it, unless one runs already. */
-export async function runJob(context: ActionContext, job: GenerationParams): Promise<void> {
-  const { state, engine } = context;
-  if (state.job.value) return;
-  const previewEverySteps = state.showsPreview.value ? PREVIEW_EVERY_STEPS : 0;
-  const params = { ...job, previewEverySteps };
-  const abort = new AbortController();
-  resetStage(state);
-  state.job.value = { params, abort, isStopping: false };
+/** Plans the form's comparison and runs it; says why where it cannot be planned. */
+async function startComparison(context: ActionContext): Promise<void> {
+  const { state } = context;
+  const form = state.formValues.value;
+  const draw = context.drawSeed ?? drawSeed;
+  const initImage = state.initPicture.value?.base64 ?? null;
+  const result = toGenerationParams(form, { draw, initImage });
+  if ('problems' in result) {
+    state.fieldProblems.value = result.problems;
+    return;
+  }
+  let plan: ComparisonPlan;
   try {
-    state.summary.value = await engine.generate(params, {
-      signal: abort.signal,
+    plan = planComparison(form, result.params, {
+      checkpoints: state.catalog.value.checkpoints,
+      drawSeed: draw,
+      style({ prompt, negativePrompt }) {
+        const styled = withStyles({ ...form, prompt, negativePrompt }, state.styles);
+        return { prompt: styled.prompt, negativePrompt: styled.negativePrompt };
+      },
+    });
+  } catch (error) {
+    state.problem.value = serializeError(error);
+    return;
+  }
+  const [first = result.params] = plan.cells;
+  await runAsJob(context, first, (generate) =>
+    runComparison(plan, {
+      generate,
+      isStopping: () => state.job.value?.isStopping ?? true,
       onProgress: (progress) => {
         state.progress.value = progress;
       },
-      onImage: (image) => addPicture(context, image, params),
-      onPreview: (bytes) => {
-        if (state.showsPreview.value) state.preview.value = new Blob([bytes]);
+      onPicture: (image, params) => addPicture(context, image, params),
+      now: () => performance.now(),
+    }),
+  );
+}
+
+/** Runs a job and shows what becomes of it, unless one runs already. */
+export async function runJob(context: ActionContext, job: GenerationParams): Promise<void> {
+  const { state } = context;
+  if (state.job.value) return;
+  await runAsJob(context, job, (generate) =>
+    generate(job, {
+      onProgress: (progress) => {
+        state.progress.value = progress;
       },
-    });
+      onImage: (image) => addPicture(context, image, job),
+    }),
+  );
+}
+
+type Generate = (
+  params: GenerationParams,
+  options: Pick<GenerateOptions, 'onImage' | 'onProgress'>,
+) => Promise<GenerationSummary>;
+
+/** Runs one or several jobs of the engine as the page's one job, which the buttons stop and the stage shows. */
+async function runAsJob(
+  { state, engine }: ActionContext,
+  job: GenerationParams,
+  run: (generate: Generate) => Promise<GenerationSummary | null>,
+): Promise<void> {
+  const previewEverySteps = state.showsPreview.value ? PREVIEW_EVERY_STEPS : 0;
+  const abort = new AbortController();
+  resetStage(state);
+  state.job.value = { params: { ...job, previewEverySteps }, abort, isStopping: false };
+  try {
+    state.summary.value = await run((params, options) =>
+      engine.generate(
+        { ...params, previewEverySteps },
+        {
+          ...options,
+          signal: abort.signal,
+          onPreview: (bytes) => {
+            if (state.showsPreview.value) state.preview.value = new Blob([bytes]);
+          },
+        },
+      ),
+    );
   } catch (error) {
     if (!isAbortError(error)) state.problem.value = serializeError(error);
   } finally {

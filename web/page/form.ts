@@ -9,12 +9,21 @@ import {
   upscaleParams,
 } from '../../protocol/generation.ts';
 import { SAMPLER_NAMES, SCHEDULER_NAMES } from '../../protocol/samplers.ts';
+import { AXIS_NAMES } from './compare-axes.ts';
 
 /** How img2img fits a picture into another size; the place is A1111's number. */
 export const RESIZE_MODES = ['stretch', 'crop', 'fill', 'latent'] as const;
 
 /** What a masked area starts from; the place is A1111's number. */
 export const INPAINT_FILLS = ['fill', 'original', 'noise', 'nothing'] as const;
+
+/** What Generate makes of the form: one job, or pictures side by side in a grid. */
+export const COMPARISONS = ['off', 'xyz', 'matrix'] as const;
+
+const axisName = z.enum(AXIS_NAMES).catch('Nothing');
+/** Of the values of one axis. */
+export const MAX_AXIS_CHARACTERS = 10_000;
+const axisValues = z.string().max(MAX_AXIS_CHARACTERS).catch('');
 
 /**
  * The Create form as it is typed: numbers stay text until Generate, so that a half-typed or wrong
@@ -54,6 +63,13 @@ export const formValues = z.object({
   hiresScheduler: z.enum(['', ...SCHEDULER_NAMES]).catch(''),
   hiresPrompt: z.string().max(GENERATION_LIMITS.maxPromptCharacters).catch(''),
   hiresNegativePrompt: z.string().max(GENERATION_LIMITS.maxPromptCharacters).catch(''),
+  compare: z.enum(COMPARISONS).catch('off'),
+  axisX: axisName,
+  axisXValues: axisValues,
+  axisY: axisName,
+  axisYValues: axisValues,
+  axisZ: axisName,
+  axisZValues: axisValues,
   /** Edit's own: size of what is redrawn, how its mask is used, and how it enlarges. */
   editWidth: z.string().max(30).catch('512'),
   editHeight: z.string().max(30).catch('512'),

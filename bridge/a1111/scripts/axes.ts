@@ -1,10 +1,17 @@
+import {
+  type AxisKind,
+  type AxisValue,
+  axisLabel,
+  baseName,
+  formatAxisValue,
+  replaceInPrompts,
+} from '../../../protocol/scripts/axis-values.ts';
 import type { BridgeServices } from '../../services.ts';
 import type { CheckpointEntry } from '../checkpoints.ts';
 import { findCheckpoint } from '../checkpoints.ts';
 import { ApiError } from '../errors.ts';
 import { chooseSampler } from '../sampler-choice.ts';
 import type { Img2imgRequest, Txt2imgRequest } from '../schemas.ts';
-import { type AxisKind, type AxisValue, formatAxisValue } from './axis-values.ts';
 
 export type GenerationRequest = Txt2imgRequest | Img2imgRequest;
 export type Route = 'txt2img' | 'img2img';
@@ -51,7 +58,7 @@ function axis(
     kind,
     apply,
     ...{ route: null, cost: 0, hasMenu: false, hasNoEffect: false },
-    format: (value) => `${label}: ${formatAxisValue(value, kind)}`,
+    format: (value) => axisLabel(label, kind, value),
     ...more,
   };
 }
@@ -65,7 +72,6 @@ const override =
   (request, value) => ({ override_settings: { ...request.override_settings, [name]: value } });
 
 const plain = (value: AxisValue) => formatAxisValue(value, 'float');
-const baseName = (value: AxisValue) => String(value).split(/[\\/]/).at(-1) ?? '';
 
 const txt2img = { route: 'txt2img' } as const;
 const img2img = { route: 'img2img' } as const;
@@ -73,16 +79,9 @@ const menu = { hasMenu: true } as const;
 const inert = { hasNoEffect: true } as const;
 
 function replacePrompts(request: GenerationRequest, value: AxisValue, all: readonly AxisValue[]) {
-  const wanted = String(all[0] ?? '');
-  const { prompt, negative_prompt } = request;
-  if (!prompt.includes(wanted) && !negative_prompt.includes(wanted)) {
-    const text = wanted.slice(0, 200);
-    throw new ApiError(422, `Prompt S/R did not find ${text} in prompt or negative prompt.`);
-  }
-  return {
-    prompt: prompt.replaceAll(wanted, String(value)),
-    negative_prompt: negative_prompt.replaceAll(wanted, String(value)),
-  };
+  const { prompt, negative_prompt: negativePrompt } = request;
+  const replaced = replaceInPrompts({ prompt, negativePrompt }, value, all);
+  return { prompt: replaced.prompt, negative_prompt: replaced.negativePrompt };
 }
 
 /** The words of an order put where they stand in the prompt, first word to first place. */

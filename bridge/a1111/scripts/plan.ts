@@ -1,21 +1,5 @@
-import type { GridLabel } from '../../../protocol/generation.ts';
+import type { GridPlan } from '../../../protocol/scripts/grid-plan.ts';
 import type { AxisContext, Changes, GenerationRequest, Route } from './axes.ts';
-
-/** Pairs that go into a grid's infotext. */
-export type InfotextPairs = readonly (readonly [label: string, value: string])[];
-
-/** A picture of pictures that were made. */
-export interface GridPlan {
-  readonly columns: number;
-  readonly rows: number;
-  /** Row by row, places in `ScriptPlan.cells`, or in `ScriptPlan.grids` where `joins` says so. */
-  readonly cells: readonly number[];
-  readonly joins: 'cells' | 'grids';
-  readonly columnLabels: readonly (readonly GridLabel[])[];
-  readonly rowLabels: readonly (readonly GridLabel[])[];
-  readonly margin: number;
-  readonly pairs: InfotextPairs;
-}
 
 /** What a script makes of one request: pictures in a row, and grids of them. */
 export interface ScriptPlan {

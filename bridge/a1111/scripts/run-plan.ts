@@ -1,10 +1,10 @@
 import { GenerationError } from '../../../protocol/errors.ts';
-import { type GenerationParams, generationParams } from '../../../protocol/generation.ts';
-import { quoteValue } from '../../../protocol/infotext-values.ts';
+import type { GenerationParams } from '../../../protocol/generation.ts';
 import type { JobImage } from '../../../protocol/job.ts';
+import { ENDING_CODES, gridJob } from '../../../protocol/scripts/grid-plan.ts';
 import type { JobResult } from '../../services.ts';
 import type { Series, SeriesBoard } from '../series.ts';
-import type { GridPlan, InfotextPairs, ScriptPlan } from './plan.ts';
+import type { ScriptPlan } from './plan.ts';
 
 /** A picture of a script, with the job that made it. */
 export interface MadePicture {
@@ -36,24 +36,6 @@ export interface RunPlanOptions {
   ): Promise<JobResult>;
 }
 
-/** After these the next job would fare no better. */
-const ENDING: readonly GenerationError['code'][] = [
-  'no-tab',
-  'busy',
-  'tab-disconnected',
-  'webgpu-unavailable',
-  'cancelled',
-];
-
-/** An infotext with further pairs, in front of the version as in A1111. */
-export function withPairs(infotext: string, pairs: InfotextPairs): string {
-  if (pairs.length === 0) return infotext;
-  const text = pairs.map(([label, value]) => `${label}: ${quoteValue(value)}`).join(', ');
-  const at = infotext.lastIndexOf(', Version: ');
-  if (at < 0) return `${infotext}, ${text}`;
-  return `${infotext.slice(0, at)}, ${text}${infotext.slice(at)}`;
-}
-
 async function makeCells(plan: ScriptPlan, series: Series, options: RunPlanOptions) {
   const cells: (MadePicture | null)[] = plan.cells.map(() => null);
   const notes: string[] = [];
@@ -72,7 +54,7 @@ async function makeCells(plan: ScriptPlan, series: Series, options: RunPlanOptio
       if (!(error instanceof GenerationError)) throw error;
       firstError ??= error;
       notes.push(`Picture ${place + 1} was not made: ${error.message}`);
-      if (ENDING.includes(error.code)) break;
+      if (ENDING_CODES.includes(error.code)) break;
     } finally {
       series.jobId = null;
       series.done += params.batchCount;
@@ -80,41 +62,6 @@ async function makeCells(plan: ScriptPlan, series: Series, options: RunPlanOptio
   }
   if (firstError && cells.every((cell) => cell === null)) throw firstError;
   return { cells, notes };
-}
-
-interface GridSources {
-  readonly cells: readonly (MadePicture | null)[];
-  readonly grids: readonly (JobImage | null)[];
-  /** A picture that stands for the job: its texts go into the grid. */
-  readonly sample: MadePicture;
-}
-
-function gridJob(
-  plan: GridPlan,
-  { cells, grids, sample }: GridSources,
-  outputFormat: GenerationParams['outputFormat'],
-): GenerationParams {
-  const pictures: string[] = [];
-  const places = plan.cells.map((place) => {
-    const picture = plan.joins === 'grids' ? grids[place] : cells[place]?.image;
-    if (!picture) return null;
-    return pictures.push(picture.data) - 1;
-  });
-  const first = plan.cells.map((place) => cells[place]?.image).find((image) => image);
-  const { infotext } = (plan.joins === 'cells' ? first : null) ?? sample.image;
-  return generationParams.parse({
-    mode: 'grid',
-    initImages: pictures,
-    ...{ outputFormat, quality: sample.params.quality, isLossless: sample.params.isLossless },
-    ...{ prompt: sample.image.prompt, negativePrompt: sample.image.negativePrompt },
-    ...{ seed: sample.image.seed, subseed: sample.image.subseed },
-    grid: {
-      ...{ columns: plan.columns, rows: plan.rows, cells: places, margin: plan.margin },
-      ...{ cellWidth: sample.image.width, cellHeight: sample.image.height },
-      ...{ columnLabels: plan.columnLabels, rowLabels: plan.rowLabels },
-      infotext: withPairs(infotext, plan.pairs),
-    },
-  });
 }
 
 /**
@@ -129,10 +76,16 @@ export async function runPlan(plan: ScriptPlan, options: RunPlanOptions): Promis
     const { cells, notes } = await makeCells(plan, series, options);
     const sample = cells.find((cell) => cell !== null);
     const grids: (JobImage | null)[] = [];
+    const pictures = cells.map((cell) => cell?.image ?? null);
     for (const grid of sample ? plan.grids : []) {
       if (!sample) break;
       try {
-        const params = gridJob(grid, { cells, grids, sample }, gridFormat);
+        const { quality, isLossless } = sample.params;
+        const params = gridJob(
+          grid,
+          { cells: pictures, grids, sample: sample.image },
+          { outputFormat: gridFormat, quality, isLossless },
+        );
         const { images } = await options.submit(params, 'grid', (jobId) => {
           series.jobId = jobId;
         });

@@ -1,18 +1,23 @@
-import { GENERATION_LIMITS } from '../../../protocol/generation.ts';
-import { ApiError } from '../errors.ts';
-import { readBoolean, readNumber, readText } from '../lenient.ts';
-import { type Axis, type Changes, findAxis, type GenerationRequest } from './axes.ts';
 import {
   type AxisValue,
-  MAX_CELLS,
   readAxisValues,
   readCsvFields,
   writeCsvFields,
-} from './axis-values.ts';
-import type { GridPlan, InfotextPairs, ScriptContext, ScriptPlan } from './plan.ts';
-
-/** Millions of pixels of all pictures together: A1111 allows 200, a tab's canvas and a frame of the relay hold less. */
-const MAX_MEGAPIXELS = 40;
+} from '../../../protocol/scripts/axis-values.ts';
+import {
+  assertPlotSize,
+  axisPairs,
+  type InfotextPairs,
+  lineLabels,
+  type PlotSize,
+  plotGrids,
+  plotOrder,
+  plotPlaces,
+} from '../../../protocol/scripts/grid-plan.ts';
+import { ApiError } from '../errors.ts';
+import { readBoolean, readNumber, readText } from '../lenient.ts';
+import { type Axis, type Changes, findAxis, type GenerationRequest } from './axes.ts';
+import type { ScriptContext, ScriptPlan } from './plan.ts';
 
 interface PlotAxis {
   readonly axis: Axis;
@@ -85,38 +90,19 @@ function plotAxis(
 
 function pairsOf(letter: string, { axis, values, text }: PlotAxis, keepsSeeds: boolean) {
   if (axis.label === 'Nothing') return [];
-  const pairs: [string, string][] = [
-    [`${letter} Type`, axis.label],
-    [`${letter} Values`, text],
-  ];
-  if ((axis.label === 'Seed' || axis.label === 'Var. seed') && !keepsSeeds) {
-    pairs.push([`Fixed ${letter} Values`, values.join(', ')]);
-  }
-  return pairs;
+  const isSeed = axis.label === 'Seed' || axis.label === 'Var. seed';
+  const fixed = isSeed && !keepsSeeds ? values : null;
+  return axisPairs(letter, { name: axis.label, text, fixed });
 }
 
 function labelsOf({ axis, values }: PlotAxis, drawsLegend: boolean) {
-  if (!drawsLegend) return [];
-  return values.map((value) => [{ text: axis.format(value).slice(0, 2000), isActive: true }]);
-}
-
-/** Three axes as they are sent: x fastest in the grid; which one changes fastest in time is a matter of cost. */
-function planOrder([x, y, z]: readonly [PlotAxis, PlotAxis, PlotAxis]): number[] {
-  const strides = [1, x.values.length, x.values.length * y.values.length];
-  const nested = [z, y, x].map((axis, index) => ({ axis, stride: strides[2 - index] ?? 1 }));
-  // A stable sort: z, y, x unless one costs more.
-  const byCost = nested.toSorted((a, b) => b.axis.axis.cost - a.axis.axis.cost);
-  return byCost.reduce<number[]>(
-    (order, { axis, stride }) =>
-      order.flatMap((base) => axis.values.map((_, index) => base + index * stride)),
-    [0],
-  );
+  return drawsLegend ? lineLabels(values.map((value) => axis.format(value))) : [];
 }
 
 function cellChanges(
   request: GenerationRequest,
   axes: readonly [PlotAxis, PlotAxis, PlotAxis],
-  places: readonly [number, number, number],
+  places: PlotSize,
   options: PlotOptions,
   context: ScriptContext,
 ): Changes {
@@ -138,20 +124,6 @@ function cellChanges(
   return { ...changed, seed: seed === -1 ? -1 : seed + shift, script_name: null, script_args: [] };
 }
 
-function assertSize(count: number, { request }: ScriptContext): void {
-  if (count > MAX_CELLS) {
-    const text = `X/Y/Z plot: ${count} pictures are more than the ${MAX_CELLS} that one plot may have.`;
-    throw new ApiError(422, text);
-  }
-  const sides = [request.width, request.height].map((side) =>
-    Math.max(GENERATION_LIMITS.minSide, side),
-  );
-  const megapixels = Math.round((count * (sides[0] ?? 0) * (sides[1] ?? 0)) / 1e6);
-  if (megapixels < MAX_MEGAPIXELS) return;
-  const limit = `at most ${MAX_MEGAPIXELS} are made: ask for fewer or smaller pictures`;
-  throw new ApiError(422, `X/Y/Z plot: the grid would have ${megapixels} megapixels; ${limit}.`);
-}
-
 /** A1111's X/Y/Z plot: a picture for every combination of three axes' values, and grids of them. */
 export function planXyzPlot(args: readonly unknown[], context: ScriptContext): ScriptPlan {
   const { drawSeed } = context;
@@ -163,45 +135,28 @@ export function planXyzPlot(args: readonly unknown[], context: ScriptContext): S
     plotAxis('Z', args.slice(6, 9), context, options),
   ] as const;
   const [x, y, z] = axes;
-  const [width, height, depth] = [x.values.length, y.values.length, z.values.length];
-  const count = width * height * depth;
-  assertSize(count, context);
+  const size: PlotSize = [x.values.length, y.values.length, z.values.length];
   const sent = context.request;
+  assertPlotSize(size, sent.width, sent.height);
   const fix = (seed: number) => (seed === -1 && !keepsSeeds ? drawSeed() : seed);
   const request = { ...sent, seed: fix(sent.seed), subseed: fix(sent.subseed) };
-  const cells = Array.from({ length: count }, (_, index) => {
-    const places = [
-      index % width,
-      Math.floor(index / width) % height,
-      Math.floor(index / (width * height)),
-    ] as const;
-    return cellChanges(request, axes, places, options, context);
-  });
+  const cells = plotPlaces(size).map((places) =>
+    cellChanges(request, axes, places, options, context),
+  );
 
   const script: InfotextPairs = [['Script', 'X/Y/Z plot']];
   const flat = [...script, ...pairsOf('X', x, keepsSeeds), ...pairsOf('Y', y, keepsSeeds)];
   const whole = [...flat, ...pairsOf('Z', z, keepsSeeds)];
-  const layers = Array.from({ length: depth }, (_, layer): GridPlan => {
-    const first = layer * width * height;
-    return {
-      ...{ columns: width, rows: height, joins: 'cells', margin },
-      cells: Array.from({ length: width * height }, (_, index) => first + index),
-      columnLabels: labelsOf(x, drawsLegend),
-      rowLabels: labelsOf(y, drawsLegend),
-      pairs: depth === 1 ? whole : flat,
-    };
+  const grids = plotGrids(size, {
+    labels: [labelsOf(x, drawsLegend), labelsOf(y, drawsLegend), labelsOf(z, drawsLegend)],
+    ...{ layerPairs: flat, pairs: whole, margin },
   });
-  const joined: GridPlan = {
-    ...{ columns: depth, rows: 1, joins: 'grids', margin: 0, rowLabels: [], pairs: whole },
-    cells: layers.map((_, layer) => layer),
-    columnLabels: labelsOf(z, drawsLegend),
-  };
-  const grids = depth === 1 ? layers : [...layers, joined];
-  const subGrids = depth > 1 && includesGrids ? layers.map((_, index) => index) : [];
+  const depth = z.values.length;
+  const subGrids = depth > 1 && includesGrids ? z.values.map((_, index) => index) : [];
   return {
     title: 'X/Y/Z plot',
     cells,
-    order: planOrder(axes),
+    order: plotOrder(size, [x.axis.cost, y.axis.cost, z.axis.cost]),
     grids,
     shown: [
       ...[grids.length - 1, ...subGrids].map((index) => ({ from: 'grids' as const, index })),

@@ -45,6 +45,13 @@ export const en = {
     hiresScheduler: 'Hires schedule type',
     hiresPrompt: 'Hires prompt',
     hiresNegativePrompt: 'Hires negative prompt',
+    compare: 'Make',
+    axisX: 'X type',
+    axisXValues: 'X values',
+    axisY: 'Y type',
+    axisYValues: 'Y values',
+    axisZ: 'Z type',
+    axisZValues: 'Z values',
     editWidth: 'Width',
     editHeight: 'Height',
     maskBlur: 'Mask blur',
@@ -90,6 +97,28 @@ export const en = {
     },
     inUse: (name: string) => `In use: ${name}`,
     inUseNone: 'The one in use',
+  },
+  compare: {
+    title: (what: string | null) => (what === null ? 'Compare' : `Compare: ${what}`),
+    modes: { off: 'One job', xyz: 'X/Y/Z plot', matrix: 'Prompt matrix' },
+    xyzHint:
+      'One picture for every combination, then a labelled grid. Values are set apart by commas; numbers may be ranges: 1-5, 10-30 (+10), 1-10 [5]. A value with a comma goes in quotes, with no space before them. Prompt S/R looks for the first value and puts the others in its place.',
+    matrixHint:
+      'Write a prompt like “a fox|in snow|at night”: what stands before the first | is in every picture, the rest in every combination, side by side in a grid.',
+    elsewhere: 'Grids are made on the machine that runs the engine; open the page there.',
+    examples: {
+      Nothing: '',
+      'Prompt S/R': 'apple,pear,"plum, ripe"',
+      Seed: '1-3, -1',
+      Steps: '10-30 (+10)',
+      'CFG Scale': '3-9 [3]',
+      Sampler: 'Euler a, DPM++ 2M',
+      'Schedule type': 'Karras, Exponential',
+      Denoising: '0.3-0.7 [3]',
+      'Checkpoint name': 'the names of two checkpoints',
+      'Clip skip': '1, 2',
+      'Hires upscaler': 'Latent, Lanczos',
+    },
   },
   styles: {
     title: (chosen: readonly string[]) =>

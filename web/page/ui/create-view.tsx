@@ -1,6 +1,7 @@
 import { startGeneration } from '../actions.ts';
 import { t } from '../strings/strings.ts';
 import { CheckpointField } from './checkpoint-field.tsx';
+import { CompareFields } from './compare-fields.tsx';
 import { useApp } from './context.ts';
 import { GenerateBar } from './generate-bar.tsx';
 import { HiresFields } from './hires-fields.tsx';
@@ -32,6 +33,7 @@ export function CreateView() {
         <SamplingFields />
         <SeedFields />
         {state.initPicture.value === null && <HiresFields />}
+        <CompareFields />
         <MoreFields />
       </div>
     </main>

@@ -1,19 +1,17 @@
-import { formatPythonFloat } from '../../../protocol/infotext-values.ts';
-import { ApiError } from '../errors.ts';
-
-/** Pictures that one script may ask for. */
-export const MAX_CELLS = 256;
+import { GenerationError } from '../errors.ts';
+import { formatPythonFloat } from '../infotext-values.ts';
+import { MAX_CELLS } from './grid-plan.ts';
 
 /** A value of an axis, as its cells are made with it. */
 export type AxisValue = number | string | readonly string[];
 
 export type AxisKind = 'integer' | 'float' | 'text' | 'permutations';
 
-function refuse(text: string): ApiError {
-  return new ApiError(422, text);
+function refuse(text: string): GenerationError {
+  return new GenerationError('invalid-request', text);
 }
 
-function tooMany(): ApiError {
+function tooMany(): GenerationError {
   return refuse(`X/Y/Z plot: more than ${MAX_CELLS} values; ask for fewer.`);
 }
 
@@ -122,7 +120,7 @@ function permutations(entries: readonly string[]): string[][] {
   );
 }
 
-/** An axis's values out of its entries, in A1111's grammar. Throws a 422 that names what cannot be read. */
+/** An axis's values out of its entries, in A1111's grammar. Throws `invalid-request`, which names what cannot be read. */
 export function readAxisValues(entries: readonly string[], kind: AxisKind): AxisValue[] {
   if (kind === 'permutations') return permutations(entries);
   if (kind === 'text') {
@@ -142,4 +140,39 @@ export function formatAxisValue(value: AxisValue, kind: AxisKind): string {
   if (typeof value === 'string') return value;
   if (typeof value !== 'number') return value.join(', ');
   return kind === 'float' ? formatPythonFloat(Math.round(value * 1e8) / 1e8) : String(value);
+}
+
+/** A label that names the axis too. */
+export function axisLabel(name: string, kind: AxisKind, value: AxisValue): string {
+  return `${name}: ${formatAxisValue(value, kind)}`;
+}
+
+/** A label of a file's name without its folders. */
+export function baseName(value: AxisValue): string {
+  return String(value).split(/[\\/]/).at(-1) ?? '';
+}
+
+interface Prompts {
+  readonly prompt: string;
+  readonly negativePrompt: string;
+}
+
+/**
+ * Prompt S/R: the first of an axis's values, wherever it stands in the prompts, replaced with another of them. Throws
+ * `invalid-request` where it stands in neither.
+ */
+export function replaceInPrompts(
+  { prompt, negativePrompt }: Prompts,
+  value: AxisValue,
+  all: readonly AxisValue[],
+): Prompts {
+  const wanted = String(all[0] ?? '');
+  if (!prompt.includes(wanted) && !negativePrompt.includes(wanted)) {
+    const text = wanted.slice(0, 200);
+    throw refuse(`Prompt S/R did not find ${text} in prompt or negative prompt.`);
+  }
+  return {
+    prompt: prompt.replaceAll(wanted, String(value)),
+    negativePrompt: negativePrompt.replaceAll(wanted, String(value)),
+  };
 }

@@ -4,7 +4,7 @@ import {
   readAxisValues,
   readCsvFields,
   writeCsvFields,
-} from '../../../../bridge/a1111/scripts/axis-values.ts';
+} from '../../../protocol/scripts/axis-values.ts';
 
 describe('readCsvFields', () => {
   it.each([
