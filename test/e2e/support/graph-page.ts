@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
 import { build } from 'vite';
 import { buildGraph, type GraphOptions } from '../../../web/compiler/build-graph.ts';
-import { type CompiledComponent, type GraphShape, graphData } from '../../../web/compiler/model.ts';
+import type { CompiledComponent, GraphShape } from '../../../web/compiler/model.ts';
 import type { Provider } from '../../../web/compiler/onnx/graph-builder.ts';
 import type { Feeds, MemorySink } from '../../compiler/lib/runtime.ts';
-import type { FeedDtype, GraphResult, GraphRun } from '../webgpu-references/page.ts';
+import type { FeedDtype, GraphRun } from '../webgpu-references/page.ts';
 import { freePort, ROOT } from './bridge.ts';
 import { launchBrowser } from './browser.ts';
 
@@ -35,13 +35,6 @@ export interface GraphPage {
     feeds: Feeds,
     options?: GraphOptions,
   ): Promise<Record<string, { data: Float32Array; dims: readonly number[] }>>;
-  /** A UNet in its two parts, the second's session opened when the first's is gone; gives the second's outputs. */
-  runInTurn(
-    compiled: CompiledComponent,
-    sink: MemorySink,
-    shape: GraphShape,
-    feeds: Record<'context' | 'steps', Feeds>,
-  ): ReturnType<GraphPage['run']>;
   /** GPU dispatches of one run of any graph. */
   dispatches(graph: CountedGraph): Promise<number>;
   /** Opens a session that tolerates no node on the processor; rejects with what onnxruntime says of one. */
@@ -79,17 +72,14 @@ export async function openGraphPage(provider: Provider): Promise<GraphPage> {
   await page.waitForFunction(() => 'runGraph' in globalThis);
 
   /** Puts the graph where the page finds it. */
-  function offer(
-    { onnx, shardPaths = [], shards = [], feeds = {} }: CountedGraph,
-    place = 'graph',
-  ): GraphRun {
-    const addresses = shards.map((_, index) => `/${place}.${index}.bin`);
-    files.set(`/${place}.onnx`, onnx);
-    for (const [index, bytes] of shards.entries()) files.set(addresses[index] ?? '', bytes);
+  function offer({ onnx, shardPaths = [], shards = [], feeds = {} }: CountedGraph): GraphRun {
+    files.clear();
+    files.set('/graph.onnx', onnx);
+    for (const [index, bytes] of shards.entries()) files.set(`/${index}.bin`, bytes);
     return {
-      graph: `/${place}.onnx`,
+      graph: '/graph.onnx',
       shardPaths,
-      shards: addresses,
+      shards: shards.map((_, index) => `/${index}.bin`),
       feeds: Object.fromEntries(
         Object.entries(feeds).map(([name, { type, dims, data }]) => [
           name,
@@ -105,25 +95,16 @@ export async function openGraphPage(provider: Provider): Promise<GraphPage> {
 
   return {
     async run(compiled, sink, shape, feeds, options = {}) {
-      const graph = buildGraph(compiled, shape, { ...options, provider });
-      const shards = graphData(graph, sink.bytes(compiled.name));
-      const run = offer({ ...graph, shards, feeds });
+      const { onnx, shardPaths } = buildGraph(compiled, shape, { ...options, provider });
+      const run = offer({ onnx, shardPaths, shards: sink.bytes(compiled.name), feeds });
       const { adapter, outputs } = await page.evaluate((what) => globalThis.runGraph(what), run);
       if (/swiftshader/i.test(adapter) !== (provider === 'webgpu')) throw new Error(adapter);
-      return tensorsOf(outputs);
-    },
-    async runInTurn(compiled, sink, shape, feeds) {
-      const [first, second] = (['context', 'steps'] as const).map((part) => {
-        const graph = buildGraph(compiled, shape, { part, texts: 2, provider });
-        const shards = graphData(graph, sink.bytes(compiled.name));
-        return offer({ ...graph, shards, feeds: feeds[part] }, part);
-      });
-      if (!first || !second) throw new Error('two parts');
-      const { outputs } = await page.evaluate(([a, b]) => globalThis.runGraphsInTurn(a, b), [
-        first,
-        second,
-      ] as const);
-      return tensorsOf(outputs);
+      return Object.fromEntries(
+        Object.entries(outputs).map(([name, { values, shape: dims }]) => [
+          name,
+          { data: Float32Array.from(values), dims },
+        ]),
+      );
     },
     dispatches: (graph) =>
       page.evaluate((what) => globalThis.countDispatches(what, false), offer(graph)),
@@ -136,13 +117,4 @@ export async function openGraphPage(provider: Provider): Promise<GraphPage> {
       rmSync(folder, { recursive: true, force: true });
     },
   };
-}
-
-function tensorsOf(outputs: GraphResult['outputs']) {
-  return Object.fromEntries(
-    Object.entries(outputs).map(([name, { values, shape: dims }]) => [
-      name,
-      { data: Float32Array.from(values), dims },
-    ]),
-  );
 }

@@ -5,7 +5,6 @@ import {
   openRuntime,
   type Runtime,
 } from '../../../web/engine/runtime/runtime.ts';
-import type { DeviceTensor } from '../../../web/engine/runtime/tensor.ts';
 
 export type FeedDtype = 'float32' | 'int32' | 'int64';
 
@@ -39,55 +38,24 @@ async function fetchBytes(url: string): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await (await fetch(url)).arrayBuffer());
 }
 
-async function openSession(
-  device: Runtime,
-  run: GraphRun,
-  keepOnGpu = false,
-): Promise<ModelSession> {
+async function openSession(device: Runtime, run: GraphRun): Promise<ModelSession> {
   const onnx = await fetchBytes(run.graph);
   const shards = await Promise.all(run.shards.map(async (url) => (await fetch(url)).blob()));
-  const graph = { onnx, shardPaths: run.shardPaths };
-  return device.openSession(graph, { what: run.graph, shards, keepOnGpu });
+  return device.openSession({ onnx, shardPaths: run.shardPaths }, { what: run.graph, shards });
 }
 
 /** Through the product's own runtime; the session is given back. */
 async function runInBrowser(run: GraphRun): Promise<GraphResult> {
   runtime ??= open();
-  return runOn(await runtime, run, {});
-}
-
-function uploaded(device: Runtime, { feeds }: GraphRun): Record<string, DeviceTensor> {
-  return Object.fromEntries(
-    Object.entries(feeds).map(([name, { dtype, shape, values }]) => {
+  const device = await runtime;
+  const session = await openSession(device, run);
+  const feeds = Object.fromEntries(
+    Object.entries(run.feeds).map(([name, { dtype, shape, values }]) => {
       const data = dtype === 'int32' ? Int32Array.from(values) : Float32Array.from(values);
       return [name, device.upload(data, shape)];
     }),
   );
-}
-
-/**
- * Two graphs in turn on a device of their own, as where memory is short: what the first made stays on the device and is fed
- * to the second, whose session opens when the first's is gone.
- */
-async function runInTurn(first: GraphRun, second: GraphRun): Promise<GraphResult> {
-  const device = await open();
-  try {
-    const session = await openSession(device, first, true);
-    const made = await session.run(uploaded(device, first));
-    await session.release();
-    return await runOn(device, second, made);
-  } finally {
-    await device.close();
-  }
-}
-
-async function runOn(
-  device: Runtime,
-  run: GraphRun,
-  given: Readonly<Record<string, DeviceTensor>>,
-): Promise<GraphResult> {
-  const session = await openSession(device, run);
-  const results = await session.run({ ...uploaded(device, run), ...given });
+  const results = await session.run(feeds);
   const outputs: GraphResult['outputs'] = {};
   for (const [name, tensor] of Object.entries(results)) {
     outputs[name] = { values: [...(await tensor.read())], shape: tensor.shape };
@@ -156,9 +124,7 @@ if ('GPUComputePassEncoder' in globalThis) {
 
 declare global {
   var runGraph: (run: GraphRun) => Promise<GraphResult>;
-  var runGraphsInTurn: (first: GraphRun, second: GraphRun) => Promise<GraphResult>;
   var countDispatches: (run: GraphRun, isCaptured: boolean) => Promise<number>;
 }
 globalThis.countDispatches = countInBrowser;
 globalThis.runGraph = runInBrowser;
-globalThis.runGraphsInTurn = runInTurn;
