@@ -10,10 +10,10 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findChromium } from './lib/chromium.mjs';
+import { freePort } from './lib/free-port.mjs';
 import { ensureDependencies, ROOT, requireNode } from './lib/setup.mjs';
 
 const START_MS = 120_000;
@@ -31,16 +31,6 @@ function npm(args, cwd) {
   });
   if (result.status !== 0) throw new Error(`npm ${args.join(' ')} ended with ${result.status}`);
   return result.stdout;
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 async function waitFor(url, isThere, ms) {

@@ -2,10 +2,10 @@
 // Python package index; no part of `npm test`, whose machine may have neither.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureChromium } from './lib/chromium.mjs';
+import { freePort } from './lib/free-port.mjs';
 import { ensureDependencies, ROOT, requireNode } from './lib/setup.mjs';
 
 const FOLDER = join(ROOT, 'tools/clients');
@@ -25,16 +25,6 @@ function ensureClients() {
     run(process.platform === 'win32' ? 'python' : 'python3', ['-m', 'venv', VENV]);
   }
   run(python(), ['-m', 'pip', 'install', '--quiet', '-r', join(FOLDER, 'requirements.txt')]);
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 /** Waits until a checkpoint is in the tab's memory. */

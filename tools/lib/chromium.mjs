@@ -1,7 +1,5 @@
 // Finds the Chromium that the tests drive; on Debian, as root, installs it.
-import { spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { ensureProgram, findProgram, isExecutable } from './programs.mjs';
 
 const NAMES = [
   'chromium',
@@ -18,48 +16,20 @@ const FIXED_PATHS = [
   'C:\\Program Files (x86)\\Microsoft\\Edge\\Application\\msedge.exe',
 ];
 
-function isExecutable(path) {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /** Path of a Chromium-like browser on this machine, or null. `EASEL_CHROMIUM` wins. */
 export function findChromium() {
   const wanted = process.env.EASEL_CHROMIUM;
   if (wanted) return isExecutable(wanted) ? wanted : null;
-  const folders = (process.env.PATH ?? '').split(delimiter);
-  for (const name of NAMES) {
-    for (const folder of folders) {
-      const path = join(folder, name);
-      if (isExecutable(path)) return path;
-    }
-  }
-  return FIXED_PATHS.find((path) => isExecutable(path)) ?? null;
+  return findProgram(NAMES) ?? FIXED_PATHS.find((path) => isExecutable(path)) ?? null;
 }
 
 /** Like `findChromium`, but installs Debian's package where that is possible, else says what to do. */
 export function ensureChromium() {
-  const found = findChromium();
-  if (found) return found;
-  const isDebianRoot = existsSync('/etc/debian_version') && process.getuid?.() === 0;
-  if (isDebianRoot) {
-    console.log('Installing Chromium for the browser tests …');
-    const run = (args) =>
-      spawnSync('apt-get', args, {
-        stdio: ['ignore', 'ignore', 'inherit'],
-        env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-      });
-    run(['-q', 'update']);
-    run(['-q', '-y', 'install', '--no-install-recommends', 'chromium', 'fonts-dejavu-core']);
-  }
-  const installed = findChromium();
-  if (installed) return installed;
-  console.error(
-    'The browser tests need Chromium, Chrome or Edge. Install one (Debian, Ubuntu: apt-get install chromium; others: from the maker) or set EASEL_CHROMIUM to its path, then run npm test again.',
-  );
-  process.exit(1);
+  return ensureProgram({
+    find: findChromium,
+    packages: ['chromium', 'fonts-dejavu-core'],
+    announcement: 'Installing Chromium for the browser tests …',
+    advice:
+      'The browser tests need Chromium, Chrome or Edge. Install one (Debian, Ubuntu: apt-get install chromium; others: from the maker) or set EASEL_CHROMIUM to its path, then run npm test again.',
+  });
 }
