@@ -1,9 +1,10 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import type { CompiledInfo } from '../../shared/engine.ts';
 import { deleteCompiled, keepStorage, readCompiled } from '../compiled-models.ts';
 import { formatBytes } from '../format.ts';
 import { exportCompiled, importCompiled } from '../model-archive.ts';
 import { t } from '../strings/strings.ts';
+import { AskButton } from './ask-button.tsx';
 import { useApp } from './context.ts';
 import { ProblemNote } from './problem-note.tsx';
 
@@ -93,31 +94,13 @@ function ArchiveNotes() {
 /** Deletes everything compiled after asking once. */
 function DeleteAll() {
   const app = useApp();
-  const [isAsking, setAsking] = useState(false);
-  if (!isAsking) {
-    return (
-      <button type="button" onClick={() => setAsking(true)}>
-        {t.compiled.removeAll}
-      </button>
-    );
-  }
   return (
-    <div class="ask">
-      <span role="status">{t.compiled.removeAllQuestion}</span>
-      <button
-        type="button"
-        class="danger"
-        onClick={() => {
-          setAsking(false);
-          void deleteCompiled(app, null);
-        }}
-      >
-        {t.compiled.removeAll}
-      </button>
-      <button type="button" onClick={() => setAsking(false)}>
-        {t.compiled.keep}
-      </button>
-    </div>
+    <AskButton
+      label={t.compiled.removeAll}
+      question={t.compiled.removeAllQuestion}
+      keep={t.compiled.keep}
+      onConfirm={() => void deleteCompiled(app, null)}
+    />
   );
 }
 

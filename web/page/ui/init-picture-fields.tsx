@@ -1,7 +1,6 @@
-import { useId } from 'preact/hooks';
 import { GENERATION_LIMITS } from '../../../protocol/generation.ts';
 import { dropInitPicture, takeInitPicture } from '../actions.ts';
-import { type FormValues, RESIZE_MODES } from '../form.ts';
+import { RESIZE_MODES } from '../form.ts';
 import { type InitPicture, jobSizeOf } from '../init-picture.ts';
 import { setFields } from '../state.ts';
 import { t } from '../strings/strings.ts';
@@ -9,29 +8,16 @@ import { useApp } from './context.ts';
 import { FileDrop } from './file-drop.tsx';
 import { CloseIcon } from './icons.tsx';
 import { NumberField } from './number-field.tsx';
+import { SelectField } from './select-field.tsx';
 import { useObjectUrl } from './use-object-url.ts';
 
 /** How a picture is fitted into the job's size. */
 export function ResizeModeField() {
-  const { state } = useApp();
-  const id = useId();
   return (
-    <div class="field">
-      <label for={id}>{t.fields.resizeMode}</label>
-      <select
-        id={id}
-        value={state.form.resizeMode.value}
-        onChange={(event) =>
-          setFields(state, { resizeMode: event.currentTarget.value as FormValues['resizeMode'] })
-        }
-      >
-        {RESIZE_MODES.map((mode) => (
-          <option key={mode} value={mode}>
-            {t.create.resizeModes[mode]}
-          </option>
-        ))}
-      </select>
-    </div>
+    <SelectField
+      name="resizeMode"
+      options={RESIZE_MODES.map((value) => ({ value, label: t.create.resizeModes[value] }))}
+    />
   );
 }
 

@@ -1,39 +1,21 @@
-import { useState } from 'preact/hooks';
 import { packPictures, removePictures } from '../gallery.ts';
 import { clearSelection, selectAll } from '../gallery-selection.ts';
 import { saveFile } from '../save-file.ts';
 import { t } from '../strings/strings.ts';
+import { AskButton } from './ask-button.tsx';
 import { useApp } from './context.ts';
 
 function DeleteSelected() {
   const { state, galleryStore } = useApp();
   const { gallery } = state;
-  const [isAsking, setAsking] = useState(false);
-  const count = gallery.selection.ids.value.size;
-  if (!isAsking) {
-    return (
-      <button type="button" onClick={() => setAsking(true)}>
-        {t.gallery.remove}
-      </button>
-    );
-  }
+  const { ids } = gallery.selection;
   return (
-    <div class="ask">
-      <span role="status">{t.gallery.removeManyQuestion(count)}</span>
-      <button
-        type="button"
-        class="danger"
-        onClick={() => {
-          setAsking(false);
-          void removePictures(gallery, galleryStore, [...gallery.selection.ids.value]);
-        }}
-      >
-        {t.gallery.remove}
-      </button>
-      <button type="button" onClick={() => setAsking(false)}>
-        {t.gallery.keep}
-      </button>
-    </div>
+    <AskButton
+      label={t.gallery.remove}
+      question={t.gallery.removeManyQuestion(ids.value.size)}
+      keep={t.gallery.keep}
+      onConfirm={() => void removePictures(gallery, galleryStore, [...ids.value])}
+    />
   );
 }
 

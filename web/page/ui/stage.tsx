@@ -9,6 +9,7 @@ import { GalleryProblemNote } from './gallery-view.tsx';
 import { PictureCaption } from './picture-caption.tsx';
 import { ProblemNote } from './problem-note.tsx';
 import { ProgressPanel } from './progress-panel.tsx';
+import { SummaryNotes } from './summary-notes.tsx';
 import { useObjectUrl } from './use-object-url.ts';
 
 function Thumb({ picture, index, count }: { picture: Picture; index: number; count: number }) {
@@ -42,7 +43,6 @@ export function Stage() {
   const { state } = useApp();
   const pictures = state.pictures.value;
   const selected = pictures[state.selectedIndex.value];
-  const summary = state.summary.value;
   return (
     <section class="stage">
       <p class="visually-hidden" role="status">
@@ -63,16 +63,7 @@ export function Stage() {
         </div>
       )}
       <ApiPictures />
-      {summary && summary.notes.length > 0 && (
-        <ul class="notes">
-          {summary.notes.map((note) => (
-            <li key={note}>{note}</li>
-          ))}
-        </ul>
-      )}
-      {summary?.interrupted && (
-        <p class="quiet">{pictures.length > 0 ? t.stage.interrupted : t.stage.nothingMade}</p>
-      )}
+      <SummaryNotes />
     </section>
   );
 }

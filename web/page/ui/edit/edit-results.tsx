@@ -6,6 +6,7 @@ import { DownloadLink } from '../download-link.tsx';
 import { GalleryProblemNote } from '../gallery-view.tsx';
 import { ProblemNote } from '../problem-note.tsx';
 import { ProgressPanel } from '../progress-panel.tsx';
+import { SummaryNotes } from '../summary-notes.tsx';
 import { useObjectUrl } from '../use-object-url.ts';
 
 interface ResultProps {
@@ -36,7 +37,6 @@ export function EditResults({ session }: { session: EditSession }) {
   const { state } = useApp();
   const pictures = state.pictures.value;
   const job = state.job.value;
-  const summary = state.summary.value;
   const preview = useObjectUrl(job && state.showsPreview.value ? state.preview.value : null);
   return (
     <section class="edit-results">
@@ -56,16 +56,7 @@ export function EditResults({ session }: { session: EditSession }) {
           />
         ))}
       </ul>
-      {summary && summary.notes.length > 0 && (
-        <ul class="notes">
-          {summary.notes.map((note) => (
-            <li key={note}>{note}</li>
-          ))}
-        </ul>
-      )}
-      {summary?.interrupted && (
-        <p class="quiet">{pictures.length > 0 ? t.stage.interrupted : t.stage.nothingMade}</p>
-      )}
+      <SummaryNotes />
     </section>
   );
 }
