@@ -1,4 +1,4 @@
-import type { SerializedError } from '../../protocol/errors.ts';
+import { GenerationError, type SerializedError } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary, JobEvent, JobImage } from '../../protocol/job.ts';
 import type { PictureSaving } from '../services.ts';
@@ -35,6 +35,26 @@ export interface JobRecord extends NewJob {
   readonly error: SerializedError | null;
   /** Where each picture was saved; null where that was not wanted or not possible. */
   readonly savedAs: readonly (string | null)[];
+}
+
+/** What a store begins a job with. */
+export function acceptedJob(job: NewJob, acceptedAt: number): JobRecord {
+  return {
+    ...job,
+    state: 'waiting',
+    attempt: 0,
+    lostAttempts: 0,
+    acceptedAt,
+    startedAt: null,
+    endedAt: null,
+    error: null,
+    savedAs: [],
+  };
+}
+
+/** The refusal of a job beyond the queue's limit. */
+export function queueFull(limit: number): GenerationError {
+  return new GenerationError('busy', `The queue is full (${limit} jobs). Try again in a moment.`);
 }
 
 /** A finished job's pictures and what is known of it, as they are kept for a day. */

@@ -5,12 +5,14 @@ import type { JobEvent } from '../../protocol/job.ts';
 import type { Logger } from '../log.ts';
 import { type JobJournal, openJobJournal } from './job-journal.ts';
 import {
+  acceptedJob,
   givenUp,
   type JobRecord,
   type JobStore,
   type Lease,
   MAX_LOST_ATTEMPTS,
   type NewJob,
+  queueFull,
   type SavePictures,
   type StoredResult,
   type StoreEvent,
@@ -112,22 +114,9 @@ export class LocalJobStore implements JobStore {
   async add(job: NewJob): Promise<JobRecord> {
     if (this.#isClosed) throw new GenerationError('busy', 'Easel is stopping.');
     if (this.open().length >= this.#limit) {
-      throw new GenerationError(
-        'busy',
-        `The queue is full (${this.#limit} jobs). Try again in a moment.`,
-      );
+      throw queueFull(this.#limit);
     }
-    const record: JobRecord = {
-      ...job,
-      state: 'waiting',
-      attempt: 0,
-      lostAttempts: 0,
-      acceptedAt: this.#now(),
-      startedAt: null,
-      endedAt: null,
-      error: null,
-      savedAs: [],
-    };
+    const record = acceptedJob(job, this.#now());
     const entry: Entry = { record, isEnding: false };
     this.#entries.set(job.jobId, entry);
     this.#lists = null;

@@ -1,7 +1,12 @@
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type CheckpointInfo, type ModelListing, modelIndex } from '../../protocol/catalog.ts';
+import {
+  type CheckpointInfo,
+  listingKind,
+  type ModelListing,
+  modelIndex,
+} from '../../protocol/catalog.ts';
 import { listingKindOf, modelKindOf } from '../../protocol/model-kind.ts';
 import type { Logger } from '../log.ts';
 import type { ModelFolders } from '../options/options.ts';
@@ -14,15 +19,7 @@ import { asKind, describePath, type FoundModel, scanModels } from './scan.ts';
 /** A folder is read again when its list is older than this. */
 const FRESH_MS = 1_000;
 
-const KINDS = [
-  'checkpoint',
-  'lora',
-  'vae',
-  'embedding',
-  'esrgan',
-  'controlnet',
-  'taesd',
-] as const satisfies readonly ModelListing['kind'][];
+const KINDS = listingKind.options;
 
 export interface ModelLibraryOptions {
   readonly folders: ModelFolders;

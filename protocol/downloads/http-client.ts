@@ -1,3 +1,4 @@
+import { concatBytes } from '../bytes.ts';
 import { GenerationError } from '../errors.ts';
 import { pause, type StopSignal, type WebUrl, webPlatform } from '../web-platform.ts';
 import { CIVITAI_ENDPOINT, isLoopbackHost } from './model-reference.ts';
@@ -205,11 +206,5 @@ export async function readPrefix(reply: HttpReply, maxBytes: number): Promise<Ui
   } finally {
     reply.cancel();
   }
-  const all = new Uint8Array(length);
-  let offset = 0;
-  for (const part of parts) {
-    all.set(part, offset);
-    offset += part.length;
-  }
-  return all;
+  return concatBytes(parts);
 }

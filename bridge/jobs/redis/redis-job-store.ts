@@ -3,12 +3,14 @@ import { GenerationError, type SerializedError } from '../../../protocol/errors.
 import { withoutPictures } from '../../../protocol/generation.ts';
 import type { JobEvent } from '../../../protocol/job.ts';
 import {
+  acceptedJob,
   givenUp,
   type JobRecord,
   type JobStore,
   type Lease,
   MAX_LOST_ATTEMPTS,
   type NewJob,
+  queueFull,
   type SavePictures,
   type SharedEngines,
   type StoredResult,
@@ -187,18 +189,8 @@ export class RedisJobStore implements JobStore {
 
   async add(job: NewJob): Promise<JobRecord> {
     if (this.#isClosed) throw new GenerationError('busy', 'Easel is stopping.');
-    const record: JobRecord = {
-      ...job,
-      params: withoutPictures(job.params),
-      state: 'waiting',
-      attempt: 0,
-      lostAttempts: 0,
-      acceptedAt: this.#now(),
-      startedAt: null,
-      endedAt: null,
-      error: null,
-      savedAs: [],
-    };
+    const params = withoutPictures(job.params);
+    const record = acceptedJob({ ...job, params }, this.#now());
     const { jobId } = job;
     let priority: number;
     try {
@@ -213,10 +205,7 @@ export class RedisJobStore implements JobStore {
       await redis.hdel(keyOf('jobs'), jobId).catch(() => {});
       throw awayError(error);
     }
-    if (priority < 0) {
-      const message = `The queue is full (${this.#limit} jobs). Try again in a moment.`;
-      throw new GenerationError('busy', message);
-    }
+    if (priority < 0) throw queueFull(this.#limit);
     this.#keep(record);
     this.#announce(jobId);
     return record;

@@ -1,3 +1,4 @@
+import { concatBytes } from '../../../protocol/bytes.ts';
 import { invalidModel, unsupportedModel } from '../errors.ts';
 import { type ProtoField, readFields, readIntegers, readString } from '../onnx/protobuf.ts';
 import type { ByteCursor } from './byte-cursor.ts';
@@ -190,14 +191,8 @@ function listBytes(type: number, number: number, list: readonly number[]): Uint8
   return bytes;
 }
 
+/** The pieces one after the other; a single one is not copied. */
 function joined(pieces: readonly Uint8Array[]): Uint8Array {
   const [only, ...others] = pieces;
-  if (only && others.length === 0) return only;
-  const bytes = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.byteLength, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, at);
-    at += piece.byteLength;
-  }
-  return bytes;
+  return only && others.length === 0 ? only : concatBytes(pieces);
 }
