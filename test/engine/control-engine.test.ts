@@ -1,5 +1,4 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { type ControlParams, controlParams } from '../../protocol/control.ts';
 import {
   GENERATION_DEFAULTS,
   type GenerationParams,
@@ -7,23 +6,12 @@ import {
 } from '../../protocol/generation.ts';
 import { createLocalEngine, type LocalEngine } from '../../web/engine/local-engine.ts';
 import type { GeneratedImage } from '../../web/shared/engine.ts';
-import { fixtureFiles } from '../compiler/lib/parts.ts';
+import { maxDifference } from '../compiler/lib/runtime.ts';
+import { controlnetFiles, controlUnit as unit } from '../fakes/controlnet.ts';
 import { nodeAccess } from '../fakes/engine-access.ts';
 import { ENGINE_CONFIG } from '../fakes/engine-config.ts';
 
 /** ControlNet units through the whole engine, with the real (tiny) weights, compiler, store and runtime. */
-
-const files = async () => ({
-  ...(await fixtureFiles(
-    'controlnet-tiny/diffusion_pytorch_model.safetensors',
-    'controlnet-tiny/config.json',
-  )),
-  ...{ kind: 'controlnet' as const, name: 'controlnet-tiny' },
-});
-const unit = (change: Partial<ControlParams> = {}): ControlParams =>
-  controlParams.parse({ model: 'controlnet-tiny', image: 'x', ...change });
-const off = (a: ArrayLike<number>, b: ArrayLike<number>) =>
-  Math.max(...Array.from(a, (value, i) => Math.abs(value - b[i]!)));
 
 const engines: LocalEngine[] = [];
 afterEach(async () => {
@@ -32,7 +20,7 @@ afterEach(async () => {
 
 describe('the engine', () => {
   async function start(options: { folder?: string } = {}) {
-    const access = nodeAccess({ beside: [await files()], ...options });
+    const access = nodeAccess({ beside: [await controlnetFiles()], ...options });
     const engine = createLocalEngine({ ...ENGINE_CONFIG, precision: 'fp32' }, access);
     engines.push(engine);
     const run = async (change: Partial<GenerationParams>) => {
@@ -61,7 +49,7 @@ describe('the engine', () => {
     expect(stored.map(({ name }) => name).sort()).toEqual(['controlnet-tiny', 'sd15-tiny']);
     const reads = access.reads.length;
     const again = await run({ controls: [unit()] });
-    expect(off(again.pictures[0]!.data, pictures[0]!.data)).toBeLessThanOrEqual(1);
+    expect(maxDifference(again.pictures[0]!.data, pictures[0]!.data)).toBeLessThanOrEqual(1);
     expect(access.reads).toHaveLength(reads);
     const { key } = stored.find(({ name }) => name === 'controlnet-tiny')!;
     await engine.deleteCompiled(key);

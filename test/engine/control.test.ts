@@ -1,5 +1,5 @@
 import { describe, expect, it, test } from 'vitest';
-import { type ControlParams, controlParams } from '../../protocol/control.ts';
+import type { ControlParams } from '../../protocol/control.ts';
 import {
   GENERATION_DEFAULTS,
   type GenerationParams,
@@ -13,34 +13,25 @@ import { generate } from '../../web/engine/pipeline/generate.ts';
 import type { PipelineJob } from '../../web/engine/pipeline/job.ts';
 import { createImageRng } from '../../web/engine/sampling/rng/image-rng.ts';
 import type { GeneratedImage } from '../../web/shared/engine.ts';
-import { fixtureFiles } from '../compiler/lib/parts.ts';
 import { readReferences } from '../compiler/lib/references.ts';
-import { component, f32, runComponent } from '../compiler/lib/runtime.ts';
+import { component, f32, maxDifference, runComponent } from '../compiler/lib/runtime.ts';
+import { controlnetFiles, controlUnit as unit } from '../fakes/controlnet.ts';
 import { loadedModel } from '../fakes/loaded-model.ts';
 import { createToyModel } from '../fakes/toy-model.ts';
 
 /** ControlNets from a job's units to its picture, with the real (tiny) weights and the real runtime. */
 
 const references = await readReferences('controlnet-tiny');
-const files = async () => ({
-  ...(await fixtureFiles(
-    'controlnet-tiny/diffusion_pytorch_model.safetensors',
-    'controlnet-tiny/config.json',
-  )),
-  ...{ kind: 'controlnet' as const, name: 'controlnet-tiny' },
-});
-const unit = (change: Partial<ControlParams> = {}): ControlParams =>
-  controlParams.parse({ model: 'controlnet-tiny', image: 'x', ...change });
 const share = (change: Partial<ControlShare> = {}): ControlShare => ({
   ...{ control: 0, strength: 1, isSoft: false, exempt: null },
   ...change,
 });
-const off = (a: ArrayLike<number>, b: ArrayLike<number>) =>
-  Math.max(...Array.from(a, (value, i) => Math.abs(value - b[i]!)));
 
 describe('a UNet with ControlNets', () => {
   const loading = loadedModel('sd15-tiny');
-  const loadingNet = loading.then(async ({ companion }) => companion('controlnet', await files()));
+  const loadingNet = loading.then(async ({ companion }) =>
+    companion('controlnet', await controlnetFiles()),
+  );
 
   async function answers(
     name: '16x16' | '24x16',
@@ -80,7 +71,7 @@ describe('a UNet with ControlNets', () => {
   ] as const)('answers as the reference does, %s', async (name, strength) => {
     const [found] = await answers(name, [share({ strength })]);
     const { outputs } = references.cases.find((candidate) => candidate.name === name)!;
-    expect(off(found!, references.tensor(outputs.unet!).data)).toBeLessThanOrEqual(
+    expect(maxDifference(found!, references.tensor(outputs.unet!).data)).toBeLessThanOrEqual(
       references.tolerance(outputs.unet!),
     );
   });
@@ -90,16 +81,16 @@ describe('a UNet with ControlNets', () => {
     const [idle] = await answers('16x16', []);
     const [none] = await answers('16x16', [share({ strength: 0 })]);
     const [controlled] = await answers('16x16', [share()]);
-    expect(off(idle!, alone!)).toBeLessThan(1e-5);
-    expect(off(none!, alone!)).toBeLessThan(1e-5);
-    expect(off(controlled!, alone!)).toBeGreaterThan(0.01);
+    expect(maxDifference(idle!, alone!)).toBeLessThan(1e-5);
+    expect(maxDifference(none!, alone!)).toBeLessThan(1e-5);
+    expect(maxDifference(controlled!, alone!)).toBeGreaterThan(0.01);
   });
 
   it('adds up several', async () => {
     const half = share({ strength: 0.5 });
     const [two] = await answers('16x16', [half, { ...half, control: 1 }], { nets: 2 });
     const [one] = await answers('16x16', [share()]);
-    expect(off(two!, one!)).toBeLessThan(1e-4);
+    expect(maxDifference(two!, one!)).toBeLessThan(1e-4);
   });
 
   it('leaves the exempt text alone, of a pair and of a text that is by itself', async () => {
@@ -110,7 +101,7 @@ describe('a UNet with ControlNets', () => {
       const found = await answers('16x16', [share({ exempt })], { texts });
       texts.forEach((_, place) => {
         const expected = place === exempt ? plain[place]! : all[place]!;
-        expect(off(found[place]!, expected), `${exempt}, ${place}`).toBeLessThan(1e-4);
+        expect(maxDifference(found[place]!, expected), `${exempt}, ${place}`).toBeLessThan(1e-4);
       });
     }
   });
@@ -148,7 +139,7 @@ describe('a UNet with ControlNets', () => {
       { control: true },
     );
     const [found] = await answers('16x16', [share({ strength: 0.9, isSoft: true })]);
-    expect(off(found!, expected!.data)).toBeLessThan(1e-4);
+    expect(maxDifference(found!, expected!.data)).toBeLessThan(1e-4);
   });
 });
 
@@ -252,7 +243,7 @@ describe('a job', () => {
 
   test('makes the picture of a loop that is written out', async () => {
     const { model, compiled, sink, companion } = await loadedModel('sd15-tiny');
-    const net = await companion('controlnet', await files());
+    const net = await companion('controlnet', await controlnetFiles());
     const params: GenerationParams = {
       ...{ ...GENERATION_DEFAULTS, prompt: 'a cat', negativePrompt: 'a dog', seed: 11 },
       ...{ width: 64, height: 64, steps: 4, guidanceScale: 5, sampler: 'Euler' },
@@ -273,8 +264,8 @@ describe('a job', () => {
     await run([use]);
 
     const hand = await handMade();
-    expect(off(pixels.data, hand.data)).toBeLessThanOrEqual(1);
-    expect(off(pixels.data, alone.data)).toBeGreaterThan(5);
+    expect(maxDifference(pixels.data, hand.data)).toBeLessThanOrEqual(1);
+    expect(maxDifference(pixels.data, alone.data)).toBeGreaterThan(5);
 
     async function handMade() {
       const plan = planJob(params, model.description);

@@ -1,7 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { GenerationError } from '../../protocol/errors.ts';
 import {
-  type ActionContext,
   chooseCheckpoint,
   followEngine,
   interruptGeneration,
@@ -11,25 +10,9 @@ import {
   swapSizes,
   unloadCheckpoint,
 } from '../../web/page/actions.ts';
-import { createGalleryStore } from '../../web/page/gallery-store.ts';
 import { createAppState, setFields } from '../../web/page/state.ts';
 import { FakeEngine, fakeImage, fakeSummary, IDLE } from '../fakes/fake-engine.ts';
-import { mapShelves } from '../fakes/map-shelves.ts';
-
-function setUp() {
-  const engine = new FakeEngine();
-  const state = createAppState();
-  const context: ActionContext = {
-    state,
-    engine,
-    galleryStore: createGalleryStore(mapShelves()),
-    makeThumb: async () => null,
-    now: () => new Date(2026, 10, 24, 9, 5, 7),
-    drawSeed: () => 41,
-  };
-  followEngine(state, engine);
-  return { engine, state, context };
-}
+import { openPage } from '../fakes/page-context.ts';
 
 const STEP_3 = {
   stage: 'sampling',
@@ -44,11 +27,11 @@ const STEP_3 = {
 
 describe('startGeneration', () => {
   it('asks for previews only where they are shown', () => {
-    const { engine, state, context } = setUp();
+    const { engine, state, context } = openPage();
     void startGeneration(context);
     expect(engine.lastJob.params.previewEverySteps).toBe(5);
     engine.lastJob.resolve(fakeSummary());
-    const hidden = setUp();
+    const hidden = openPage();
     hidden.state.showsPreview.value = false;
     void startGeneration(hidden.context);
     expect(hidden.engine.lastJob.params.previewEverySteps).toBe(0);
@@ -57,7 +40,7 @@ describe('startGeneration', () => {
   });
 
   it('runs the form as a job and shows progress, preview, picture and summary', async () => {
-    const { engine, state, context } = setUp();
+    const { engine, state, context } = openPage();
     setFields(state, { prompt: 'a red apple' });
     const running = startGeneration(context);
     expect(state.isRunning.value).toBe(true);
@@ -92,7 +75,7 @@ describe('startGeneration', () => {
   });
 
   it('shows the newest picture of a batch and forgets the last job when a new one starts', async () => {
-    const { engine, state, context } = setUp();
+    const { engine, state, context } = openPage();
     const running = startGeneration(context);
     const job = engine.lastJob;
     job.options.onImage?.(fakeImage({ seed: 7 }));
@@ -107,14 +90,14 @@ describe('startGeneration', () => {
   });
 
   it('starts nothing while a job runs', async () => {
-    const { engine, context } = setUp();
+    const { engine, context } = openPage();
     void startGeneration(context);
     await startGeneration(context);
     expect(engine.jobs).toHaveLength(1);
   });
 
   it('names wrong fields instead of starting, keeps what was typed, forgets the problem on edit', async () => {
-    const { engine, state, context } = setUp();
+    const { engine, state, context } = openPage();
     setFields(state, { steps: '0', width: '5' });
     await startGeneration(context);
     expect(engine.jobs).toHaveLength(0);
@@ -125,7 +108,7 @@ describe('startGeneration', () => {
   });
 
   it('shows a failure with its code, keeps pictures and form', async () => {
-    const { engine, state, context } = setUp();
+    const { engine, state, context } = openPage();
     setFields(state, { prompt: 'kept' });
     const running = startGeneration(context);
     engine.lastJob.options.onImage?.(fakeImage());
@@ -140,7 +123,7 @@ describe('startGeneration', () => {
   });
 
   it('keeps no preview where the user switched previews off', () => {
-    const { engine, state, context } = setUp();
+    const { engine, state, context } = openPage();
     state.showsPreview.value = false;
     void startGeneration(context);
     engine.lastJob.options.onPreview?.(new Uint8Array([1]));
@@ -150,7 +133,7 @@ describe('startGeneration', () => {
 
 describe('interrupt and skip', () => {
   it('asks first, aborts on the second press, and shows no error for it', async () => {
-    const { engine, state, context } = setUp();
+    const { engine, state, context } = openPage();
     const running = startGeneration(context);
     interruptGeneration(context);
     expect(engine.calls).toEqual(['interrupt']);
@@ -166,7 +149,7 @@ describe('interrupt and skip', () => {
   });
 
   it('does nothing without a job', () => {
-    const { engine, context } = setUp();
+    const { engine, context } = openPage();
     interruptGeneration(context);
     skipPicture(context);
     expect(engine.calls).toEqual([]);
@@ -178,7 +161,7 @@ describe('interrupt and skip', () => {
 
 describe('checkpoints', () => {
   it('loads what is chosen; choosing the one in use loads nothing', async () => {
-    const { engine, state, context } = setUp();
+    const { engine, state, context } = openPage();
     await chooseCheckpoint(context, 'dreamshaper_8');
     await chooseCheckpoint(context, '');
     expect(engine.calls).toEqual(['load dreamshaper_8']);
@@ -186,7 +169,7 @@ describe('checkpoints', () => {
   });
 
   it('shows a failed load beside the field, unless another choice was made since', async () => {
-    const { engine, state, context } = setUp();
+    const { engine, state, context } = openPage();
     engine.failure = new GenerationError('invalid-model', 'Truncated.');
     await chooseCheckpoint(context, 'broken');
     expect(state.checkpointProblem.value?.code).toBe('invalid-model');
@@ -198,7 +181,7 @@ describe('checkpoints', () => {
   });
 
   it('unloads, and says so where that fails', async () => {
-    const { engine, state, context } = setUp();
+    const { engine, state, context } = openPage();
     await unloadCheckpoint(context);
     expect(state.engineProblem.value).toBeNull();
     engine.failure = new GenerationError('busy', 'A job runs.');
@@ -209,7 +192,7 @@ describe('checkpoints', () => {
 
 describe('form helpers', () => {
   it('swaps the sides and reuses the seed of the picture shown', () => {
-    const { engine, state, context } = setUp();
+    const { engine, state, context } = openPage();
     setFields(state, { width: '768', height: '512' });
     swapSizes(state);
     expect([state.form.width.value, state.form.height.value]).toEqual(['512', '768']);

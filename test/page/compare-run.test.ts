@@ -1,31 +1,15 @@
 import { describe, expect, it, vi } from 'vitest';
 import { GenerationError } from '../../protocol/errors.ts';
-import {
-  type ActionContext,
-  followEngine,
-  interruptGeneration,
-  startGeneration,
-} from '../../web/page/actions.ts';
-import { createGalleryStore } from '../../web/page/gallery-store.ts';
-import { createAppState, setFields } from '../../web/page/state.ts';
-import { FakeEngine, fakeImage, fakeSummary } from '../fakes/fake-engine.ts';
-import { mapShelves } from '../fakes/map-shelves.ts';
+import { interruptGeneration, startGeneration } from '../../web/page/actions.ts';
+import { setFields } from '../../web/page/state.ts';
+import { type FakeEngine, fakeImage, fakeSummary } from '../fakes/fake-engine.ts';
+import { openPage } from '../fakes/page-context.ts';
 
 /** A page that is about to compare three numbers of steps. */
 function setUp() {
-  const engine = new FakeEngine();
-  const state = createAppState();
-  const context: ActionContext = {
-    state,
-    engine,
-    galleryStore: createGalleryStore(mapShelves()),
-    makeThumb: async () => null,
-    now: () => new Date(2026, 10, 24, 9, 5, 7),
-    drawSeed: () => 41,
-  };
-  followEngine(state, engine);
-  setFields(state, { compare: 'xyz', axisX: 'Steps', axisXValues: '3, 4, 5', steps: '9' });
-  return { engine, state, context };
+  const page = openPage();
+  setFields(page.state, { compare: 'xyz', axisX: 'Steps', axisXValues: '3, 4, 5', steps: '9' });
+  return page;
 }
 
 type Engine = FakeEngine;
