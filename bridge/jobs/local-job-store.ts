@@ -279,11 +279,9 @@ export class LocalJobStore implements JobStore {
     const old = ended.filter(
       ({ endedAt }, index) => index >= KEEP_JOBS || (endedAt ?? 0) < horizon,
     );
-    for (const { jobId } of old) {
-      this.#entries.delete(jobId);
-      this.#lists = null;
-      await this.#spool.remove(jobId);
-    }
+    // Forgotten at once, so that what `ended` lists never waits for the disk; the files follow.
+    for (const { jobId } of old) this.#entries.delete(jobId);
+    this.#lists = null;
     for (const jobId of this.#spool.ids()) {
       const isTooMuch = this.#spool.totalBytes > KEEP_BYTES;
       if (!this.#entries.has(jobId) || isTooMuch) await this.#spool.remove(jobId);
