@@ -38,9 +38,14 @@ beforeAll(async () => {
   }
 });
 
-function graph(name: ComponentName, options = {}, precision: 'fp32' | 'fp16' = 'fp32'): OnnxModel {
+function graph(
+  name: ComponentName,
+  options = {},
+  precision: 'fp32' | 'fp16' = 'fp32',
+  shape = SHAPE,
+): OnnxModel {
   const compiled = component(models.get(precision)!.model, name);
-  return decodeModel(buildGraph(compiled, SHAPE, options).onnx);
+  return decodeModel(buildGraph(compiled, shape, options).onnx);
 }
 
 describe('graphs for WebGPU', () => {
@@ -118,12 +123,30 @@ describe('graphs in float16', () => {
 
 describe('the graph builder as a service', () => {
   it('stays small', () => {
-    const limits = { text_encoder: 60, unet: 925, vae_encoder: 165, vae_decoder: 215 } as const;
+    const limits = { text_encoder: 60, unet: 925, vae_encoder: 165, vae_decoder: 225 } as const;
     for (const [name, limit] of Object.entries(limits)) {
       expect(runningNodes(graph(name as ComponentName)).length).toBeLessThanOrEqual(limit);
     }
     const guided = graph('unet', { provider: 'webgpu', texts: 2 });
     expect(runningNodes(guided).length).toBeLessThanOrEqual(870);
+  });
+
+  it('convolves a doubled picture in four phases where it gains: in float32, on wasm, without tiling', () => {
+    const count = (
+      opType: string,
+      options = {},
+      precision: 'fp32' | 'fp16' = 'fp32',
+      shape = SHAPE,
+    ) =>
+      graph('unet', options, precision, shape).nodes.filter((node) => node.opType === opType)
+        .length;
+    const doublings = count('Resize', { provider: 'webgpu' });
+    expect(doublings).toBeGreaterThan(0);
+    expect([count('Resize'), count('DepthToSpace')]).toEqual([0, doublings]);
+    expect(count('DepthToSpace', { isTiling: true })).toBe(0);
+    expect(count('DepthToSpace', {}, 'fp16')).toBe(0);
+    // 10 rows of latents are halved to 5 and 3: 3 are not doubled to 5.
+    expect(count('Resize', {}, 'fp32', { ...SHAPE, latentHeight: 10 })).toBeGreaterThan(0);
   });
 
   it('names the shards that its external data lies in', () => {
