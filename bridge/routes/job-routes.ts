@@ -1,10 +1,19 @@
 import { Hono } from 'hono';
+import { generationParams } from '../../protocol/generation.ts';
+import { clientName, requestKey } from '../a1111/client-name.ts';
 import { errorBody } from '../a1111/errors.ts';
+import { jsonBody } from '../a1111/json-body.ts';
 import type { AppContext, AppEnv } from '../app-env.ts';
 import { INERT_HEADERS } from '../security/response-headers.ts';
 import type { JobService, JobView } from '../services.ts';
 
 const UNKNOWN = 'There is no such job of the last day.';
+
+/** The page's jobs that A1111's API has no words for, or gives no way to find again. */
+const pageJob = generationParams.refine(({ mode }) => mode === 'upscale' || mode === 'grid', {
+  message: 'only the modes upscale and grid; send others to /sdapi/v1',
+  path: ['mode'],
+});
 
 /** A job without its pictures, as the page's queue and a client that lost its reply read it. */
 function describe(view: JobView) {
@@ -48,6 +57,13 @@ export function jobRoutes(jobs: JobService): Hono<AppEnv> {
     const { waiting, running, limit } = jobs.view();
     const open = jobs.list().map(describe);
     return c.json({ waiting, running, limit, jobs: open }, 200, { 'cache-control': 'no-store' });
+  });
+
+  app.post('/easel/v1/jobs', async (c) => {
+    const params = await jsonBody(c, pageJob);
+    const request = { params, client: clientName(c), key: requestKey(c), saveImages: false };
+    await jobs.submit(request);
+    return c.json({});
   });
 
   app.get('/easel/v1/jobs/last', async (c) => {

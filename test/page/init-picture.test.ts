@@ -85,10 +85,10 @@ describe('beginning with a picture', () => {
     const { state, context } = setUp();
     await takeInitPicture(context, png());
     await takeInitPicture(context, new Blob(['text']));
-    expect(state.initPicture.value?.base64).toBe('cG5n');
-    expect(state.fileProblem.value).toBe('not-a-picture');
+    expect(state.init.picture.value?.base64).toBe('cG5n');
+    expect(state.init.problem.value).toBe('not-a-picture');
     await takeInitPicture(context, png());
-    expect(state.fileProblem.value).toBeNull();
+    expect(state.init.problem.value).toBeNull();
   });
 
   it('names a wrong strength, but only where the field is on the page', async () => {
@@ -110,6 +110,6 @@ describe('beginning with a picture', () => {
     await beginWith(context, png());
     expect(state.view.value).toBe('create');
     expect(state.gallery.openId.value).toBeNull();
-    expect(state.initPicture.value?.width).toBe(640);
+    expect(state.init.picture.value?.width).toBe(640);
   });
 });

@@ -1,11 +1,19 @@
 import { Hono } from 'hono';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { errorReply } from '../../bridge/a1111/errors.ts';
 import { a1111Routes } from '../../bridge/a1111/routes.ts';
 import type { AppEnv } from '../../bridge/app-env.ts';
 import { healthHttpStatus, healthOf } from '../../bridge/health.ts';
 import { jobRoutes } from '../../bridge/routes/job-routes.ts';
+import type { Catalog } from '../../protocol/catalog.ts';
+import { controlParams } from '../../protocol/control.ts';
 import { GenerationError } from '../../protocol/errors.ts';
-import { generationParams, hiresParams, inpaintParams } from '../../protocol/generation.ts';
+import {
+  generationParams,
+  hiresParams,
+  inpaintParams,
+  refinerParams,
+} from '../../protocol/generation.ts';
 import type { JobEvent } from '../../protocol/job.ts';
 import { createBridgeApi } from '../../web/page/bridge-api.ts';
 import { createRemoteEngine } from '../../web/page/remote-engine.ts';
@@ -29,6 +37,10 @@ function setUp(options: FakeOptions = {}) {
   });
   app.route('/', jobRoutes(fake.services.jobs));
   app.route('/', a1111Routes(fake.services));
+  app.onError((error, c) => {
+    const reply = errorReply(error);
+    return c.json(reply?.body ?? {}, reply?.status ?? 500);
+  });
   const network = { isUp: true };
   const listeners = new Map<string, (event: { data: string }) => void>();
   const api = createBridgeApi('http://pc:7860/', {
@@ -47,7 +59,7 @@ function setUp(options: FakeOptions = {}) {
   const emit = (event: JobEvent) => listeners.get(event.type)?.({ data: JSON.stringify(event) });
   const engine = createRemoteEngine(api, { pollMs: 20 });
   closers.push(() => engine.close());
-  return { fake, engine, emit, network, listeners };
+  return { app, fake, engine, emit, network, listeners };
 }
 
 const closers: Array<() => Promise<void>> = [];
@@ -138,6 +150,51 @@ describe('generate', () => {
     });
   });
 
+  it('sends VAE, refiner and ControlNet units, each at its place', async () => {
+    const { fake, engine } = setUp({
+      models: [listing('easel-tiny'), listing('other'), listing('canny', { kind: 'controlnet' })],
+    });
+    const image = makePng(8, 8).toString('base64');
+    const control = controlParams.parse({
+      ...{ unit: 1, model: 'canny', module: 'canny', image, weight: 0.7, resizeMode: 'fill' },
+      ...{ mode: 'control', guidanceStart: 0.1, guidanceEnd: 0.9, thresholdA: 50, thresholdB: 90 },
+      isPixelPerfect: true,
+    });
+    await engine.generate({
+      ...PARAMS,
+      vae: 'None',
+      refiner: refinerParams.parse({ checkpoint: 'other', switchAt: 0.6 }),
+      controls: [control],
+    });
+    expect(fake.requests[0]?.params).toMatchObject({
+      vae: 'None',
+      refiner: { checkpoint: 'other', switchAt: 0.6, passes: 'second' },
+      controls: [{ ...control, modelLabel: 'canny' }],
+    });
+  });
+
+  it('enlarges and joins pictures by the bridge’s own route, under a key of its own', async () => {
+    const { fake, engine } = setUp();
+    const picture = makePng(8, 8).toString('base64');
+    const images: GeneratedImage[] = [];
+    const upscale = generationParams.parse({
+      ...{ mode: 'upscale', initImages: [picture], upscale: { upscaler: 'Nearest', scale: 3 } },
+    });
+    await engine.generate(upscale, { onImage: (image) => images.push(image) });
+    const grid = generationParams.parse({
+      mode: 'grid',
+      initImages: [picture, picture],
+      grid: { columns: 2, rows: 1, cells: [0, 1], cellWidth: 8, cellHeight: 8 },
+    });
+    await engine.generate(grid, { onImage: (image) => images.push(image) });
+    expect(fake.requests.map(({ params, saveImages }) => [params, saveImages])).toEqual([
+      [upscale, false],
+      [grid, false],
+    ]);
+    expect(new Set(fake.requests.map(({ key }) => key)).size).toBe(2);
+    expect(images).toHaveLength(2);
+  });
+
   it('follows progress and previews of its own job alone', async () => {
     const { fake, engine, emit, listeners } = setUp({ isManual: true });
     const seen: string[] = [];
@@ -222,6 +279,33 @@ describe('status and catalogue', () => {
       checkpoint = status.checkpoint;
     });
     expect(checkpoint).toBe('easel-tiny');
+  });
+
+  it('lists what is used with checkpoints, so that it can be chosen here too', async () => {
+    const kinds = ['lora', 'vae', 'controlnet', 'esrgan'] as const;
+    const models = kinds.map((kind) => listing(`my-${kind}`, { kind }));
+    const { engine } = setUp({ models: [listing('easel-tiny'), ...models] });
+    let found: Catalog | null = null;
+    engine.onCatalog((catalog) => {
+      found = catalog;
+    });
+    await vi.waitFor(() =>
+      expect((found?.models ?? []).map(({ kind, name }) => [kind, name])).toEqual(
+        kinds.map((kind) => [kind, `my-${kind}`]),
+      ),
+    );
+  });
+
+  it('refuses other jobs at the bridge’s own route', async () => {
+    const { app, fake } = setUp();
+    const reply = await app.request('/easel/v1/jobs', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ mode: 'txt2img', prompt: 'a fox' }),
+    });
+    expect(reply.status).toBe(422);
+    expect(await reply.text()).toContain('/sdapi/v1');
+    expect(fake.requests).toEqual([]);
   });
 
   it('says what to open when no engine is attached, and that a bridge is gone', async () => {

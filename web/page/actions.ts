@@ -6,16 +6,18 @@ import type { Engine, GeneratedImage, GenerateOptions } from '../shared/engine.t
 import { type ComparisonPlan, planComparison } from './compare.ts';
 import { runComparison } from './compare-run.ts';
 import { keepStorage } from './compiled-models.ts';
+import { CONTROL_UNITS, type ControlUnit, unitField } from './control-form.ts';
 import type { Downloader } from './downloads.ts';
 import { drawSeed, type FormValues, toGenerationParams } from './form.ts';
 import { keepPicture } from './gallery.ts';
 import type { GalleryStore } from './gallery-store.ts';
-import { MAX_PICTURE_BYTES, type MeasurePicture, openPicture } from './init-picture.ts';
+import { MAX_PICTURE_BYTES, type MeasurePicture } from './init-picture.ts';
+import { controlImages, dropPicture, takePicture } from './kept-pictures.ts';
 import type { OutputStore } from './outputs.ts';
 import { type Picture, toPicture } from './picture.ts';
 import { readPictureText } from './png-info.ts';
 import { withStyles } from './prompt-styles.ts';
-import { type AppState, type InspectedPicture, setFields } from './state.ts';
+import { type AppState, type InspectedPicture, setFields, withoutProblem } from './state.ts';
 
 /** What actions need beside the state. */
 export interface ActionContext {
@@ -78,6 +80,11 @@ function addPicture(context: ActionContext, image: GeneratedImage, params: Gener
   void keepPicture(state.gallery, context.galleryStore, picture, context.makeThumb);
 }
 
+/** What the form's job begins with, and what its ControlNet units keep to. */
+function picturesOf({ init, controls }: AppState) {
+  return { initImage: init.picture.value?.base64 ?? null, controlImages: controlImages(controls) };
+}
+
 /** A1111 shows one every 10 steps; a picture that one sits and watches may come up twice as often. */
 const PREVIEW_EVERY_STEPS = 5;
 
@@ -85,13 +92,12 @@ const PREVIEW_EVERY_STEPS = 5;
 export async function startGeneration(context: ActionContext): Promise<void> {
   const { state } = context;
   if (state.job.value) return;
-  // Another machine's engine takes A1111's requests, which have no grids of finished pictures.
-  if (state.formValues.value.compare !== 'off' && !state.isRemote.value) {
+  if (state.formValues.value.compare !== 'off') {
     await startComparison(context);
     return;
   }
   const result = toGenerationParams(withStyles(state.formValues.value, state.styles), {
-    initImage: state.initPicture.value?.base64 ?? null,
+    ...picturesOf(state),
     ...(context.drawSeed ? { draw: context.drawSeed } : {}),
   });
   if ('problems' in result) {
@@ -106,8 +112,7 @@ async function startComparison(context: ActionContext): Promise<void> {
   const { state } = context;
   const form = state.formValues.value;
   const draw = context.drawSeed ?? drawSeed;
-  const initImage = state.initPicture.value?.base64 ?? null;
-  const result = toGenerationParams(form, { draw, initImage });
+  const result = toGenerationParams(form, { draw, ...picturesOf(state) });
   if ('problems' in result) {
     state.fieldProblems.value = result.problems;
     return;
@@ -198,17 +203,24 @@ export async function takeInitPicture(
   { state, measure }: ActionContext,
   file: Blob,
 ): Promise<void> {
-  const opened = await openPicture(file, measure);
-  batch(() => {
-    state.fileProblem.value = typeof opened === 'string' ? opened : null;
-    if (typeof opened !== 'string') state.initPicture.value = opened;
-  });
+  await takePicture(state.init, file, measure);
 }
 
 /** Back to txt2img. */
 export function dropInitPicture(state: AppState): void {
-  state.initPicture.value = null;
-  state.fileProblem.value = null;
+  dropPicture(state.init);
+}
+
+/** Takes a file as what a ControlNet unit keeps to. */
+export async function takeControlPicture(
+  { state, measure }: ActionContext,
+  unit: ControlUnit,
+  file: Blob,
+): Promise<void> {
+  const slot = state.controls[unit];
+  if (!slot) return;
+  await takePicture(slot, file, measure);
+  if (slot.picture.value) withoutProblem(state, unitField(unit, 'Use'));
 }
 
 /** Begins the next picture with one of the gallery. */
@@ -302,15 +314,33 @@ export function showOnStage({ state }: ActionContext, picture: Picture): void {
   state.pictures.value = [picture];
 }
 
+/** Fields that name a model; what the name stands for must be there. */
+const MODEL_FIELDS = [
+  ['checkpoint', 'checkpoint'],
+  ['refinerCheckpoint', 'checkpoint'],
+  ['vae', 'vae'],
+  ...CONTROL_UNITS.map((unit) => [unitField(unit, 'Model'), 'controlnet'] as const),
+] as const;
+
 /**
- * Puts settings into the form and shows it. A checkpoint that is not in the catalogue is left alone:
- * the picture is made with the one in use.
+ * Puts settings into the form and shows it. A model that is not in the catalogue is left alone: the picture is made
+ * with the one in use.
  */
 export function reuseSettings({ state }: ActionContext, values: Partial<FormValues>): void {
-  const { checkpoint, ...others } = values;
-  const isThere = state.catalog.value.checkpoints.some(({ name }) => name === checkpoint);
+  const { checkpoints, models = [] } = state.catalog.value;
+  const isThere = (kind: string, name: string) =>
+    kind === 'checkpoint'
+      ? checkpoints.some((each) => each.name === name)
+      : models.some((each) => each.kind === kind && each.name === name);
+  const usable = { ...values };
+  for (const [field, kind] of MODEL_FIELDS) {
+    const name = usable[field];
+    if (name && !['Automatic', 'None'].includes(name) && !isThere(kind, name)) delete usable[field];
+  }
+  // Without its checkpoint there is no refiner.
+  if (usable.refiner === 'on' && !usable.refinerCheckpoint) usable.refiner = 'off';
   batch(() => {
-    setFields(state, { ...others, ...(checkpoint && isThere ? { checkpoint } : {}) });
+    setFields(state, usable);
     state.gallery.openId.value = null;
     state.view.value = 'create';
   });

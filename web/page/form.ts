@@ -6,10 +6,23 @@ import {
   hiresParams,
   inpaintParams,
   MAX_RANDOM_SEED,
+  refinerParams,
   upscaleParams,
 } from '../../protocol/generation.ts';
 import { SAMPLER_NAMES, SCHEDULER_NAMES } from '../../protocol/samplers.ts';
 import { AXIS_NAMES } from './compare-axes.ts';
+import {
+  CONTROL_RULES,
+  CONTROL_UNITS,
+  type ControlImages,
+  controlFields,
+  isUnitNumberUsed,
+  isUnitOn,
+  toControls,
+  type UnitNumber,
+  unitField,
+  unitOf,
+} from './control-form.ts';
 
 /** How img2img fits a picture into another size; the place is A1111's number. */
 export const RESIZE_MODES = ['stretch', 'crop', 'fill', 'latent'] as const;
@@ -51,6 +64,14 @@ export const formValues = z.object({
   resizeMode: z.enum(RESIZE_MODES).catch('stretch'),
   /** Empty: the checkpoint in use. */
   checkpoint: z.string().max(1000).catch(''),
+  /** Empty: the one that the engine was started with. */
+  vae: z.string().max(1000).catch(''),
+  /** Another checkpoint makes the last steps (A1111's refiner). */
+  refiner: z.enum(['off', 'on']).catch('off'),
+  refinerCheckpoint: z.string().max(1000).catch(''),
+  /** Share of the way at which it takes over. */
+  refinerSwitchAt: z.string().max(30).catch('0.8'),
+  ...controlFields,
   /** A second pass over the enlarged picture (A1111's "Hires. fix"); txt2img only. */
   hires: z.enum(['off', 'on']).catch('off'),
   hiresUpscaler: z.string().max(200).catch('Latent'),
@@ -89,7 +110,11 @@ export const FORM_DEFAULTS: FormValues = formValues.parse({});
 export type FieldProblem =
   | { readonly type: 'whole-number'; readonly min: number; readonly max: number }
   | { readonly type: 'number'; readonly min: number; readonly max: number }
-  | { readonly type: 'too-long'; readonly max: number };
+  | { readonly type: 'too-long'; readonly max: number }
+  /** Of a ControlNet unit that has none, nor a job that begins with one. */
+  | { readonly type: 'no-picture' }
+  /** Of what is switched on without saying which. */
+  | { readonly type: 'no-choice' };
 export type FieldProblems = Partial<Record<FieldName, FieldProblem>>;
 
 interface NumberRule {
@@ -116,6 +141,8 @@ export const NUMBER_RULES = {
   hiresScale: { min: 1, max: 8, isWhole: false },
   hiresSteps: { min: 0, max: maxSteps, isWhole: true },
   hiresDenoising: { min: 0, max: 1, isWhole: false },
+  refinerSwitchAt: { min: 0, max: 1, isWhole: false },
+  ...CONTROL_RULES,
   editWidth: { min: minSide, max: maxSide, isWhole: true },
   editHeight: { min: minSide, max: maxSide, isWhole: true },
   maskBlur: { min: 0, max: 64, isWhole: true },
@@ -142,11 +169,18 @@ export function readNumber(field: NumberField, text: string): number | FieldProb
 interface FormUse {
   readonly isImg2img?: boolean;
   readonly edit?: 'plain' | 'masked' | null;
+  readonly controlImages?: ControlImages;
+}
+
+function isUnitNumber(field: NumberField): field is UnitNumber {
+  return unitOf(field) !== null;
 }
 
 /** Whether a field is of no use, and perhaps not on the page, where nobody could mend it. */
 function isUnused(field: NumberField, values: FormValues, { isImg2img, edit }: FormUse): boolean {
+  if (isUnitNumber(field)) return !isUnitNumberUsed(field, values);
   if (field === 'denoisingStrength') return !isImg2img;
+  if (field === 'refinerSwitchAt') return values.refiner === 'off';
   if (field === 'width' || field === 'height') return Boolean(edit);
   if (field === 'upscaleBy') return true;
   if (MASK_NUMBERS.includes(field)) return edit !== 'masked';
@@ -166,6 +200,16 @@ export function findProblems(values: FormValues, use: FormUse = {}): FieldProble
     const max = GENERATION_LIMITS.maxPromptCharacters;
     if (values[field].length > max) problems[field] = { type: 'too-long', max };
   }
+  if (values.refiner === 'on' && values.refinerCheckpoint === '') {
+    problems.refinerCheckpoint = { type: 'no-choice' };
+  }
+  for (const unit of CONTROL_UNITS.filter((each) => isUnitOn(values, each))) {
+    const model = unitField(unit, 'Model');
+    if (values[model] === '') problems[model] = { type: 'no-choice' };
+    if (!use.isImg2img && !use.controlImages?.[unit]) {
+      problems[unitField(unit, 'Use')] = { type: 'no-picture' };
+    }
+  }
   return problems;
 }
 
@@ -178,19 +222,27 @@ export function drawSeed(): number {
   return word % (MAX_RANDOM_SEED + 1);
 }
 
+/** What a job has beside its form: pictures, and what draws seeds. */
+export interface FormExtras {
+  readonly draw?: () => number;
+  /** Of ControlNet units. */
+  readonly controlImages?: ControlImages;
+}
+
 /**
  * Makes a job of a form, drawing seeds where asked to; or says which fields are wrong. With an
  * `initImage` (base64 of a whole file) the job is img2img.
  */
 export function toGenerationParams(
   values: FormValues,
-  { draw = drawSeed, initImage = null }: { draw?: () => number; initImage?: string | null } = {},
+  { initImage = null, ...extras }: FormExtras & { initImage?: string | null } = {},
 ): { params: GenerationParams } | { problems: FieldProblems } {
-  const problems = findProblems(values, { isImg2img: initImage !== null });
+  const { controlImages = [] } = extras;
+  const problems = findProblems(values, { isImg2img: initImage !== null, controlImages });
   if (Object.keys(problems).length > 0) return { problems };
   return {
     params: generationParams.parse({
-      ...commonParams(values, draw),
+      ...commonParams(values, extras),
       width: Number(values.width),
       height: Number(values.height),
       ...(initImage === null
@@ -206,7 +258,7 @@ export function toGenerationParams(
 }
 
 /** What jobs of Create and of Edit have in common. */
-function commonParams(values: FormValues, draw: () => number) {
+function commonParams(values: FormValues, { draw = drawSeed, controlImages = [] }: FormExtras) {
   const seedOf = (text: string) => (Number(text) < 0 ? draw() : Number(text));
   return {
     prompt: values.prompt,
@@ -222,7 +274,17 @@ function commonParams(values: FormValues, draw: () => number) {
     sampler: values.sampler,
     scheduler: values.scheduler,
     checkpoint: values.checkpoint === '' ? null : values.checkpoint,
+    vae: values.vae === '' ? null : values.vae,
+    refiner: toRefiner(values),
+    controls: toControls(values, controlImages),
   };
+}
+
+/** The checkpoint that takes over, or null. */
+function toRefiner(values: FormValues): GenerationParams['refiner'] {
+  const { refiner, refinerCheckpoint: checkpoint, refinerSwitchAt } = values;
+  if (refiner === 'off') return null;
+  return refinerParams.parse({ checkpoint, switchAt: Number(refinerSwitchAt) });
 }
 
 /** What is on the canvas of Edit, as base64 of whole files; without a mask all of it is redrawn. */
@@ -235,7 +297,7 @@ export interface CanvasPictures {
 export function toEditParams(
   values: FormValues,
   { initImage, mask }: CanvasPictures,
-  { draw = drawSeed }: { draw?: () => number } = {},
+  extras: FormExtras = {},
 ): { params: GenerationParams } | { problems: FieldProblems } {
   const edit = mask === null ? 'plain' : 'masked';
   const problems = findProblems(values, { isImg2img: true, edit });
@@ -243,7 +305,7 @@ export function toEditParams(
   const blur = Number(values.maskBlur);
   return {
     params: generationParams.parse({
-      ...commonParams(values, draw),
+      ...commonParams(values, extras),
       mode: 'img2img',
       initImages: [initImage],
       width: Number(values.editWidth),

@@ -22,6 +22,7 @@ import {
   withChanges,
 } from './gallery-store.ts';
 import { ensureIsolation, isolationBrowser, settleServiceWorker } from './isolation.ts';
+import { browserPictureShelf, keepSlot } from './kept-pictures.ts';
 import { createOutputStore, type OutputStore, withOutputs } from './outputs.ts';
 import { jobProgressView } from './progress-text.ts';
 import { createRemoteEngine } from './remote-engine.ts';
@@ -103,6 +104,13 @@ function openGallery(state: AppState): GalleryStore {
   return store;
 }
 
+/** Brings back the pictures that Create had before a reload. */
+function keepPictures({ init, controls }: AppState): void {
+  const shelf = browserPictureShelf();
+  void keepSlot(init, 'init', shelf);
+  for (const [unit, slot] of controls.entries()) void keepSlot(slot, `control${unit}`, shelf);
+}
+
 /** The saved pictures of the bridge that this page came from. */
 function openOutputs(state: AppState): OutputStore | null {
   if (state.server.value !== 'bridge') return null;
@@ -169,6 +177,7 @@ async function main(): Promise<void> {
   followAddress(state);
   followPrompts(state, engine);
   persistSettings(state);
+  keepPictures(state);
   guardDrops();
   followProgress(state);
   const browserStore = openGallery(state);

@@ -4,6 +4,7 @@ import { formatInfotext, parseInfotext } from '../../protocol/infotext.ts';
 import { readPngChunks } from '../../protocol/png-chunks.ts';
 import { readPngText } from '../../protocol/png-text.ts';
 import { findSampler, resolveSamplerAndScheduler } from '../../protocol/sampler-names.ts';
+import { controlsOfInfotext, withoutHash } from './control-infotext.ts';
 import type { FormValues } from './form.ts';
 
 /** What a picture's file says of how it was made. */
@@ -110,14 +111,34 @@ export function formOfInfotext(infotext: string): Partial<FormValues> {
     if (!resolved.isSamplerSubstituted) form.sampler = resolved.sampler;
     if (!resolved.isSchedulerSubstituted) form.scheduler = resolved.scheduler;
   }
-  if (text('Hires upscaler') !== undefined) Object.assign(form, hiresOf(text));
+  Object.assign(form, hiresOf(text), refinerOf(text), controlsOfInfotext(text));
+  form.vae = vaeOf(text('VAE'));
   const model = text('Model');
   if (model !== undefined) form.checkpoint = model;
   return form;
 }
 
+type ReadText = (label: string) => string | undefined;
+
+/** Infotexts name a VAE's file, and none where the checkpoint's own is used. */
+function vaeOf(file: string | undefined): string {
+  return file?.replace(/\.(?:safetensors|ckpt|pt)$/, '') ?? '';
+}
+
+function refinerOf(text: ReadText): Partial<FormValues> {
+  const title = text('Refiner');
+  if (title === undefined) return { refiner: 'off' };
+  const switchAt = text('Refiner switch at');
+  return {
+    refiner: 'on',
+    refinerCheckpoint: withoutHash(title),
+    ...(switchAt === undefined ? {} : { refinerSwitchAt: switchAt }),
+  };
+}
+
 /** The second pass of an infotext; a size instead of a scale is left to the user. */
-function hiresOf(text: (label: string) => string | undefined): Partial<FormValues> {
+function hiresOf(text: ReadText): Partial<FormValues> {
+  if (text('Hires upscaler') === undefined) return { hires: 'off' };
   const hires: { -readonly [Name in keyof FormValues]?: FormValues[Name] } = {
     hires: 'on',
     hiresUpscaler: text('Hires upscaler') ?? 'Latent',

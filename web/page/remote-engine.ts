@@ -17,6 +17,7 @@ import type {
 } from '../shared/engine.ts';
 import { createWatched } from '../shared/watched.ts';
 import type { BridgeApi } from './bridge-api.ts';
+import { readRemoteCatalog } from './remote-catalog.ts';
 import { runRemoteJob } from './remote-job.ts';
 
 /** `GET /health` as far as the page reads it. */
@@ -36,14 +37,6 @@ const health = z.object({
     .catch([]),
 });
 type Health = z.infer<typeof health>;
-
-const checkpointList = z.array(
-  z.object({
-    model_name: z.string().min(1),
-    filename: z.string(),
-    sha256: z.string().nullish(),
-  }),
-);
 
 const engineState = z
   .enum(['idle', 'busy', 'loading', 'compiling', 'waiting', 'blocked'])
@@ -232,16 +225,7 @@ class RemoteEngine implements Engine {
   }
 
   async #readCatalog(): Promise<void> {
-    const listed = await this.#api.get('sdapi/v1/sd-models', checkpointList);
-    this.#catalog.set({
-      checkpoints: listed.map(({ model_name: name, filename, sha256 }) => ({
-        name,
-        source: 'bridge',
-        filename,
-        sha256: sha256 ?? null,
-        sizeBytes: null,
-      })),
-    });
+    this.#catalog.set(await readRemoteCatalog(this.#api));
   }
 }
 

@@ -71,8 +71,8 @@ export async function runRemoteJob(
   };
   signal?.addEventListener('abort', onAbort, { once: true });
   try {
-    const path = params.mode === 'img2img' ? 'sdapi/v1/img2img' : 'sdapi/v1/txt2img';
-    const posted = api.post(path, toA1111Request(params), {
+    const { path, body } = requestOf(params);
+    const posted = api.post(path, body, {
       headers: { 'x-request-id': key },
       ...(signal ? { signal } : {}),
     });
@@ -89,6 +89,17 @@ export async function runRemoteJob(
     ended.abort();
     follower.close();
     signal?.removeEventListener('abort', onAbort);
+  }
+}
+
+/** A1111's routes where they have words for the job, else the bridge's own. */
+function requestOf(params: GenerationParams): { path: string; body: unknown } {
+  switch (params.mode) {
+    case 'txt2img':
+    case 'img2img':
+      return { path: `sdapi/v1/${params.mode}`, body: toA1111Request(params) };
+    default:
+      return { path: 'easel/v1/jobs', body: params };
   }
 }
 

@@ -1,3 +1,4 @@
+import { CONTROL_MODES, CONTROL_RESIZE_MODES, type ControlParams } from '../../protocol/control.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import { schedulerLabel } from '../../protocol/samplers.ts';
 
@@ -19,9 +20,9 @@ export function toA1111Request(params: GenerationParams): Record<string, unknown
     n_iter: params.batchCount,
     clip_skip: params.clipSkip,
     send_images: false,
-    ...(params.checkpoint === null
-      ? {}
-      : { override_settings: { sd_model_checkpoint: params.checkpoint } }),
+    ...overrides(params),
+    ...refinerFields(params.refiner),
+    ...controlnetScript(params.controls),
     ...(params.mode === 'img2img'
       ? {
           init_images: params.initImages,
@@ -30,6 +31,49 @@ export function toA1111Request(params: GenerationParams): Record<string, unknown
           ...maskFields(params.inpaint),
         }
       : hiresFields(params.hires)),
+  };
+}
+
+/** What A1111 has as options, set for this job alone. */
+function overrides({ checkpoint, vae }: GenerationParams): Record<string, unknown> {
+  const settings = {
+    ...(checkpoint === null ? {} : { sd_model_checkpoint: checkpoint }),
+    ...(vae === null ? {} : { sd_vae: vae }),
+  };
+  return Object.keys(settings).length === 0 ? {} : { override_settings: settings };
+}
+
+function refinerFields(refiner: GenerationParams['refiner']): Record<string, unknown> {
+  if (!refiner) return {};
+  return { refiner_checkpoint: refiner.checkpoint, refiner_switch_at: refiner.switchAt };
+}
+
+/** sd-webui-controlnet's units; one that is switched off holds its place. */
+function controlnetScript(controls: readonly ControlParams[]): Record<string, unknown> {
+  if (controls.length === 0) return {};
+  const count = Math.max(...controls.map(({ unit }) => unit)) + 1;
+  const args = Array.from({ length: count }, (_, unit) => {
+    const control = controls.find((each) => each.unit === unit);
+    return control ? controlnetUnit(control) : { enabled: false };
+  });
+  return { alwayson_scripts: { controlnet: { args } } };
+}
+
+function controlnetUnit(control: ControlParams): Record<string, unknown> {
+  return {
+    enabled: true,
+    model: control.model,
+    module: control.module,
+    ...(control.image === null ? {} : { image: control.image }),
+    weight: control.weight,
+    resize_mode: CONTROL_RESIZE_MODES.indexOf(control.resizeMode),
+    processor_res: control.processorResolution ?? -1,
+    threshold_a: control.thresholdA ?? -1,
+    threshold_b: control.thresholdB ?? -1,
+    guidance_start: control.guidanceStart,
+    guidance_end: control.guidanceEnd,
+    pixel_perfect: control.isPixelPerfect,
+    control_mode: CONTROL_MODES.indexOf(control.mode),
   };
 }
 

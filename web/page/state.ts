@@ -11,7 +11,8 @@ import { createDownloadsState, type DownloadsState } from './downloads.ts';
 import { createEditState, type EditState } from './edit/edit-state.ts';
 import type { FieldName, FieldProblems, FormValues } from './form.ts';
 import { createGalleryState, type GalleryState } from './gallery.ts';
-import type { FileProblem, InitPicture } from './init-picture.ts';
+import type { FileProblem } from './init-picture.ts';
+import { createControlSlots, createPictureSlot, type PictureSlot } from './kept-pictures.ts';
 import type { Picture } from './picture.ts';
 import type { PictureText } from './png-info.ts';
 import { createStylesState, type StylesState } from './prompt-styles.ts';
@@ -76,9 +77,10 @@ export interface AppState {
   /** False once the browser refused to keep settings. */
   readonly keepsSettings: Signal<boolean>;
 
-  /** The picture that img2img begins with; null for txt2img. */
-  readonly initPicture: Signal<InitPicture | null>;
-  readonly fileProblem: Signal<FileProblem | null>;
+  /** The picture that img2img begins with; none for txt2img. */
+  readonly init: PictureSlot;
+  /** The pictures of ControlNet units, by unit. */
+  readonly controls: readonly PictureSlot[];
 
   readonly job: Signal<RunningJob | null>;
   readonly progress: Signal<GenerationProgress | null>;
@@ -144,8 +146,8 @@ export function createAppState(initial: Settings = DEFAULT_SETTINGS): AppState {
     showsPreview,
     lendsDevice,
     keepsSettings: signal(true),
-    initPicture: signal<InitPicture | null>(null),
-    fileProblem: signal<FileProblem | null>(null),
+    init: createPictureSlot(),
+    controls: createControlSlots(),
     job,
     progress: signal<GenerationProgress | null>(null),
     preview: signal<Blob | null>(null),
@@ -179,6 +181,12 @@ export function createAppState(initial: Settings = DEFAULT_SETTINGS): AppState {
       lendsDevice: lendsDevice.value,
     })),
   };
+}
+
+/** What was wrong with a field is mended. */
+export function withoutProblem(state: AppState, field: FieldName): void {
+  const { [field]: _, ...others } = state.fieldProblems.value;
+  state.fieldProblems.value = others;
 }
 
 /** Sets form fields; the problems of the fields set are gone until Generate looks again. */

@@ -2,6 +2,7 @@ import type { ActionContext } from '../actions.ts';
 import { runJob } from '../actions.ts';
 import { toEditParams, toUpscaleParams } from '../form.ts';
 import { toBase64 } from '../init-picture.ts';
+import { controlImages } from '../kept-pictures.ts';
 import { withStyles } from '../prompt-styles.ts';
 import type { EditSession } from './edit-session.ts';
 
@@ -31,7 +32,7 @@ export async function redraw(context: ActionContext, session: EditSession): Prom
     const result = toEditParams(
       withStyles(state.formValues.value, state.styles),
       { initImage, mask },
-      drawSeed ? { draw: drawSeed } : {},
+      { controlImages: controlImages(state.controls), ...(drawSeed ? { draw: drawSeed } : {}) },
     );
     if ('problems' in result) state.fieldProblems.value = result.problems;
     else void runJob(context, result.params);

@@ -1,9 +1,10 @@
-import { useId, useState } from 'preact/hooks';
+import { useId } from 'preact/hooks';
 import { AXIS_NAMES } from '../compare-axes.ts';
 import { COMPARISONS, MAX_AXIS_CHARACTERS } from '../form.ts';
 import { setFields } from '../state.ts';
 import { t } from '../strings/strings.ts';
 import { useApp } from './context.ts';
+import { Folded } from './folded.tsx';
 import { SelectField } from './select-field.tsx';
 
 /** One axis: what changes along it, and to which values. */
@@ -33,39 +34,32 @@ function AxisRow({ name }: { name: 'axisX' | 'axisY' | 'axisZ' }) {
   );
 }
 
-/** Several pictures side by side in one grid; open while it is what Generate makes. */
+/** Several pictures side by side in one grid. */
 export function CompareFields() {
-  const { state } = useApp();
-  const [isOpen, setOpen] = useState(false);
-  const mode = state.form.compare.value;
-  const isOn = mode !== 'off' && !state.isRemote.value;
-  const isShown = isOpen || isOn;
+  const mode = useApp().state.form.compare.value;
+  const isOn = mode !== 'off';
   return (
-    <details open={isShown} onToggle={(event) => setOpen(event.currentTarget.open)}>
-      <summary>{t.compare.title(isOn ? t.compare.modes[mode] : null)}</summary>
-      {isShown && state.isRemote.value && <p class="field-hint">{t.compare.elsewhere}</p>}
-      {isShown && !state.isRemote.value && (
-        <div class="field-grid more-fields">
-          <div class="span-all">
-            <SelectField
-              name="compare"
-              options={COMPARISONS.map((value) => ({ value, label: t.compare.modes[value] }))}
-            />
-          </div>
-          {mode === 'xyz' && (
-            <>
-              <AxisRow name="axisX" />
-              <AxisRow name="axisY" />
-              <AxisRow name="axisZ" />
-            </>
-          )}
-          {mode !== 'off' && (
-            <p class="field-hint span-all">
-              {mode === 'xyz' ? t.compare.xyzHint : t.compare.matrixHint}
-            </p>
-          )}
+    <Folded title={t.compare.title(isOn ? t.compare.modes[mode] : null)} isUsed={isOn}>
+      <div class="field-grid more-fields">
+        <div class="span-all">
+          <SelectField
+            name="compare"
+            options={COMPARISONS.map((value) => ({ value, label: t.compare.modes[value] }))}
+          />
         </div>
-      )}
-    </details>
+        {mode === 'xyz' && (
+          <>
+            <AxisRow name="axisX" />
+            <AxisRow name="axisY" />
+            <AxisRow name="axisZ" />
+          </>
+        )}
+        {isOn && (
+          <p class="field-hint span-all">
+            {mode === 'xyz' ? t.compare.xyzHint : t.compare.matrixHint}
+          </p>
+        )}
+      </div>
+    </Folded>
   );
 }

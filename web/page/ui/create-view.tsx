@@ -3,11 +3,13 @@ import { t } from '../strings/strings.ts';
 import { CheckpointField } from './checkpoint-field.tsx';
 import { CompareFields } from './compare-fields.tsx';
 import { useApp } from './context.ts';
+import { ControlFields } from './control-fields.tsx';
 import { GenerateBar } from './generate-bar.tsx';
 import { HiresFields } from './hires-fields.tsx';
 import { InitPictureFields } from './init-picture-fields.tsx';
 import { MoreFields } from './more-fields.tsx';
 import { PromptFields } from './prompt-fields.tsx';
+import { RefinerFields } from './refiner-fields.tsx';
 import { SamplingFields } from './sampling-fields.tsx';
 import { SeedFields } from './seed-fields.tsx';
 import { SizeFields } from './size-fields.tsx';
@@ -32,7 +34,9 @@ export function CreateView() {
         <SizeFields />
         <SamplingFields />
         <SeedFields />
-        {state.initPicture.value === null && <HiresFields />}
+        {state.init.picture.value === null && <HiresFields />}
+        <RefinerFields />
+        <ControlFields hasInit={state.init.picture.value !== null} />
         <CompareFields />
         <MoreFields />
       </div>

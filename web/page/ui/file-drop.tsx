@@ -1,6 +1,6 @@
 import { useEffect, useRef } from 'preact/hooks';
 import { firstFile } from '../init-picture.ts';
-import { useFileDrag } from './use-file-drag.ts';
+import { isElsewhere, useFileDrag } from './use-file-drag.ts';
 
 interface FileDropProps {
   readonly text: string;
@@ -19,17 +19,18 @@ function useFileIntake(onFile: (file: File) => void): boolean {
   const latest = useRef(take);
   latest.current = take;
   useEffect(() => {
-    const onPaste = (event: ClipboardEvent) => latest.current(event, event.clipboardData);
+    const onPaste = (event: ClipboardEvent) => {
+      if (!isElsewhere(event)) latest.current(event, event.clipboardData);
+    };
     addEventListener('paste', onPaste);
     return () => removeEventListener('paste', onPaste);
   }, []);
   return useFileDrag((event) => take(event, event.dataTransfer));
 }
 
-/** Takes a file that is dropped or pasted anywhere in the window, or chosen with the button. */
-export function FileDrop({ text, button, onFile }: FileDropProps) {
+/** The words, the button and the dialog behind it. */
+export function FileChooser({ text, button, onFile, isOver }: FileDropProps & { isOver: boolean }) {
   const input = useRef<HTMLInputElement>(null);
-  const isOver = useFileIntake(onFile);
   return (
     <div class={isOver ? 'file-drop over' : 'file-drop'}>
       <span>{text}</span>
@@ -50,4 +51,9 @@ export function FileDrop({ text, button, onFile }: FileDropProps) {
       />
     </div>
   );
+}
+
+/** Takes a file that is dropped or pasted anywhere in the window, or chosen with the button. */
+export function FileDrop(props: FileDropProps) {
+  return <FileChooser {...props} isOver={useFileIntake(props.onFile)} />;
 }

@@ -4,6 +4,7 @@ import { SAMPLER_NAMES, SCHEDULERS } from '../../../protocol/samplers.ts';
 import { hiresSize } from '../form.ts';
 import { setFields } from '../state.ts';
 import { t } from '../strings/strings.ts';
+import { CheckField } from './check-field.tsx';
 import { useApp } from './context.ts';
 import { NumberField } from './number-field.tsx';
 import { SelectField } from './select-field.tsx';
@@ -33,7 +34,6 @@ function HiresPrompt({ name }: { name: 'hiresPrompt' | 'hiresNegativePrompt' }) 
 /** The second pass over the enlarged picture; what it does not say is the first pass's. */
 export function HiresFields() {
   const { state } = useApp();
-  const id = useId();
   const values = state.formValues.value;
   const isOn = values.hires === 'on';
   const size = isOn ? hiresSize(values) : null;
@@ -46,18 +46,9 @@ export function HiresFields() {
   const same = { value: '' as const, label: t.create.hiresSame };
   return (
     <fieldset class="switched">
-      <div class="check">
-        <input
-          id={id}
-          type="checkbox"
-          checked={isOn}
-          onChange={(event) =>
-            setFields(state, { hires: event.currentTarget.checked ? 'on' : 'off' })
-          }
-        />
-        <label for={id}>{t.create.hires}</label>
+      <CheckField name="hires" label={t.create.hires}>
         {size && <span class="quiet">{t.create.hiresSize(size.width, size.height)}</span>}
-      </div>
+      </CheckField>
       {isOn && (
         <>
           <div class="field-grid">

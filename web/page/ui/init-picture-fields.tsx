@@ -8,6 +8,7 @@ import { useApp } from './context.ts';
 import { FileDrop } from './file-drop.tsx';
 import { CloseIcon } from './icons.tsx';
 import { NumberField } from './number-field.tsx';
+import { SlotNote } from './picture-slot.tsx';
 import { SelectField } from './select-field.tsx';
 import { useObjectUrl } from './use-object-url.ts';
 
@@ -65,8 +66,7 @@ function ChosenPicture({ picture }: { picture: InitPicture }) {
 export function InitPictureFields() {
   const app = useApp();
   const { state } = app;
-  const picture = state.initPicture.value;
-  const problem = state.fileProblem.value;
+  const picture = state.init.picture.value;
 
   return (
     <div class="field">
@@ -76,11 +76,7 @@ export function InitPictureFields() {
         button={t.create.initChoose}
         onFile={(file) => void takeInitPicture(app, file)}
       />
-      {problem && (
-        <p class="field-problem" role="alert">
-          {t.problems.file[problem]}
-        </p>
-      )}
+      <SlotNote slot={state.init} />
     </div>
   );
 }

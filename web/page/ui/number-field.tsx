@@ -1,5 +1,6 @@
 import type { ComponentChildren } from 'preact';
 import { useId } from 'preact/hooks';
+import { fieldLabel } from '../field-label.ts';
 import { type FieldProblem, NUMBER_RULES, type NumberField as NumberName } from '../form.ts';
 import { setFields } from '../state.ts';
 import { t } from '../strings/strings.ts';
@@ -14,6 +15,10 @@ export function problemText(problem: FieldProblem): string {
       return t.problems.number(problem.min, problem.max);
     case 'too-long':
       return t.problems.tooLong(problem.max);
+    case 'no-picture':
+      return t.problems.noPicture;
+    case 'no-choice':
+      return t.problems.noChoice;
   }
 }
 
@@ -33,7 +38,7 @@ export function NumberField({ name, step = 1, children }: NumberFieldProps) {
   const { min, max, isWhole } = NUMBER_RULES[name];
   return (
     <div class="field">
-      <label for={id}>{t.fields[name]}</label>
+      <label for={id}>{fieldLabel(name)}</label>
       <div class="field-line">
         <input
           id={id}

@@ -1,8 +1,9 @@
 import { useId } from 'preact/hooks';
+import { fieldLabel } from '../field-label.ts';
 import type { FieldName, FormValues } from '../form.ts';
 import { setFields } from '../state.ts';
-import { t } from '../strings/strings.ts';
 import { useApp } from './context.ts';
+import { problemText } from './number-field.tsx';
 
 interface SelectFieldProps<Name extends FieldName> {
   readonly name: Name;
@@ -13,12 +14,15 @@ interface SelectFieldProps<Name extends FieldName> {
 export function SelectField<Name extends FieldName>({ name, options }: SelectFieldProps<Name>) {
   const { state } = useApp();
   const id = useId();
+  const problem = state.fieldProblems.value[name];
   return (
     <div class="field">
-      <label for={id}>{t.fields[name]}</label>
+      <label for={id}>{fieldLabel(name)}</label>
       <select
         id={id}
         value={state.form[name].value}
+        aria-invalid={problem ? 'true' : undefined}
+        aria-describedby={problem ? `${id}-problem` : undefined}
         onChange={(event) => setFields(state, { [name]: event.currentTarget.value })}
       >
         {options.map(({ value, label }) => (
@@ -27,6 +31,11 @@ export function SelectField<Name extends FieldName>({ name, options }: SelectFie
           </option>
         ))}
       </select>
+      {problem && (
+        <p class="field-problem" id={`${id}-problem`}>
+          {problemText(problem)}
+        </p>
+      )}
     </div>
   );
 }

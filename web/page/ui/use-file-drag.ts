@@ -1,5 +1,13 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 
+/** Marks an element that takes files for itself: what is dropped or pasted in it is not the window's. */
+export const OWN_FILES = 'data-own-files';
+
+/** Whether an event is in such an element. */
+export function isElsewhere({ target }: Event): boolean {
+  return target instanceof Element && target.closest(`[${OWN_FILES}]`) !== null;
+}
+
 /** True while files are dragged over the window; every drop on it goes to `onDrop`. */
 export function useFileDrag(onDrop: (event: DragEvent) => void): boolean {
   const [isOver, setOver] = useState(false);
@@ -7,7 +15,7 @@ export function useFileDrag(onDrop: (event: DragEvent) => void): boolean {
   latest.current = onDrop;
   useEffect(() => {
     const onDragOver = (event: DragEvent) => {
-      if (event.dataTransfer?.types.includes('Files')) setOver(true);
+      if (event.dataTransfer?.types.includes('Files')) setOver(!isElsewhere(event));
     };
     // Without a related element the pointer has left the window.
     const onDragLeave = (event: DragEvent) => {
@@ -15,7 +23,7 @@ export function useFileDrag(onDrop: (event: DragEvent) => void): boolean {
     };
     const drop = (event: DragEvent) => {
       setOver(false);
-      latest.current(event);
+      if (!isElsewhere(event)) latest.current(event);
     };
     addEventListener('dragover', onDragOver);
     addEventListener('dragleave', onDragLeave);

@@ -111,26 +111,22 @@ export function UpscaleFields({ session }: { session: EditSession }) {
   return (
     <details>
       <summary>{t.edit.upscale}</summary>
-      {state.isRemote.value ? (
-        <p class="field-hint">{t.edit.upscaleElsewhere}</p>
-      ) : (
-        <div class="upscale-fields">
-          <div class="field-grid">
-            <SelectField
-              name="upscaler"
-              options={upscalers.map((value) => ({ value, label: value }))}
-            />
-            <NumberField name="upscaleBy" step={0.5} />
-          </div>
-          <button
-            type="button"
-            disabled={!session.hasPicture.value || isRunning}
-            onClick={() => void enlarge(app, session)}
-          >
-            {t.edit.upscaleButton}
-          </button>
+      <div class="upscale-fields">
+        <div class="field-grid">
+          <SelectField
+            name="upscaler"
+            options={upscalers.map((value) => ({ value, label: value }))}
+          />
+          <NumberField name="upscaleBy" step={0.5} />
         </div>
-      )}
+        <button
+          type="button"
+          disabled={!session.hasPicture.value || isRunning}
+          onClick={() => void enlarge(app, session)}
+        >
+          {t.edit.upscaleButton}
+        </button>
+      </div>
     </details>
   );
 }

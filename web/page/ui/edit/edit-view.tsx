@@ -10,11 +10,13 @@ import { type AppState, setFields } from '../../state.ts';
 import { t } from '../../strings/strings.ts';
 import { CheckpointField } from '../checkpoint-field.tsx';
 import { useApp } from '../context.ts';
+import { ControlFields } from '../control-fields.tsx';
 import { FileDrop } from '../file-drop.tsx';
 import { GenerateBar } from '../generate-bar.tsx';
 import { EaselMark } from '../icons.tsx';
 import { MoreFields } from '../more-fields.tsx';
 import { PromptFields } from '../prompt-fields.tsx';
+import { RefinerFields } from '../refiner-fields.tsx';
 import { SamplingFields } from '../sampling-fields.tsx';
 import { SeedFields } from '../seed-fields.tsx';
 import { EditCanvas } from './edit-canvas.tsx';
@@ -117,6 +119,8 @@ export function EditView() {
         <RedrawFields session={session} />
         <SamplingFields />
         <SeedFields />
+        <RefinerFields />
+        <ControlFields hasInit />
         <MoreFields />
         <UpscaleFields session={session} />
       </div>
