@@ -3,11 +3,11 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { amount, measured, percentile } from '../promises/figures.ts';
 import { type RunningBridge, startBridge } from './support/bridge.ts';
+import { listenToJobs, sleep, until } from './support/job-events.ts';
 import { RawBrowser, type RawPage } from './support/raw-browser.ts';
 import { stubRoot } from './support/stub-tab.ts';
 
 const STEP_MS = 50;
-const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 let stub: Awaited<ReturnType<typeof stubRoot>>;
 let bridge: RunningBridge;
@@ -27,56 +27,9 @@ afterAll(async () => {
   stub?.remove();
 });
 
-interface Event {
-  readonly type: string;
-  readonly attempt: number;
-  readonly at: number;
-}
-
-/** What the bridge tells of jobs, with the time of its arrival. */
-async function listen(): Promise<{ events: Event[]; stop: () => Promise<void> }> {
-  const abort = new AbortController();
-  const response = await fetch(`${bridge.url}/easel/v1/events`, { signal: abort.signal });
-  const events: Event[] = [];
-  const reading = (async () => {
-    const decoder = new TextDecoder();
-    let text = '';
-    for await (const chunk of response.body ?? []) {
-      text += decoder.decode(chunk as Uint8Array, { stream: true });
-      const lines = text.split('\n');
-      text = lines.pop() ?? '';
-      for (const line of lines) {
-        if (line.startsWith('data: ')) {
-          events.push({ ...(JSON.parse(line.slice(6)) as Event), at: performance.now() });
-        }
-      }
-    }
-  })().catch(() => {});
-  return {
-    events,
-    async stop() {
-      abort.abort();
-      await reading;
-    },
-  };
-}
-
 async function states(): Promise<string[]> {
   const health = (await bridge.get('/health')) as { engines: { state: string }[] };
   return health.engines.map(({ state }) => state);
-}
-
-async function until(
-  what: string,
-  isTrue: () => boolean | Promise<boolean>,
-  limitMs = 20_000,
-): Promise<number> {
-  const start = performance.now();
-  while (!(await isTrue())) {
-    if (performance.now() - start > limitMs) throw new Error(`${what} did not come`);
-    await sleep(10);
-  }
-  return performance.now() - start;
 }
 
 const open = async (profile?: string) => {
@@ -96,7 +49,7 @@ const draw = (steps: number) => bridge.post('/sdapi/v1/txt2img', { prompt: 'x', 
 describe('a tab in a real browser', () => {
   it('R2 that crashes or freezes gives its job to another', async () => {
     const first = await open();
-    const { events, stop } = await listen();
+    const { events, stop } = await listenToJobs(bridge.url);
     const reply = draw(100);
     await until('a step', () => events.length > 2);
     const second = await open(await browser.profile());

@@ -11,6 +11,11 @@ const FLAGS = [
 ];
 const STARTED = /DevTools listening on (ws:\/\/\S+)/;
 
+/** Flags by which a browser that is driven so has WebGPU without a graphics card. */
+export const SOFTWARE_WEBGPU = [
+  ...['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan'],
+];
+
 interface Reply {
   readonly result?: Record<string, unknown>;
   readonly error?: { message: string };
@@ -148,6 +153,15 @@ export class RawBrowser {
       for (const [pid, of] of parents) if (of === parent) found.push(pid);
     }
     return found;
+  }
+
+  /** Ends the process that drives the graphics card, as a crash of the driver does. */
+  killGpuProcess(): void {
+    const pid = this.processes().find((pid) =>
+      readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('--type=gpu-process'),
+    );
+    if (pid === undefined) throw new Error('the browser has no GPU process');
+    process.kill(pid, 'SIGKILL');
   }
 
   /** Signals every process: SIGSTOP and SIGCONT are a machine's sleep. */

@@ -164,7 +164,7 @@ class OrtRuntime implements Runtime {
   }
 
   tensor(values: TensorValues, shape: readonly number[]): DeviceTensor {
-    return new RuntimeTensor(this.#cpuTensor(values, shape), this.#clock);
+    return this.#wrap(this.#cpuTensor(values, shape));
   }
 
   upload(values: TensorValues, shape: readonly number[]): DeviceTensor {
@@ -179,7 +179,9 @@ class OrtRuntime implements Runtime {
   async settled(): Promise<void> {
     const gpu = this.#gpu;
     if (!gpu) return yieldToEvents();
-    await this.#clock.time(() => Promise.race([gpu.queue.onSubmittedWorkDone(), this.lost]));
+    await this.#atWork('The graphics device', () =>
+      Promise.race([gpu.queue.onSubmittedWorkDone(), this.lost]),
+    );
   }
 
   sliceBatch(tensor: DeviceTensor, index: number): DeviceTensor {
@@ -223,7 +225,14 @@ class OrtRuntime implements Runtime {
       download: () => this.#download(buffer, dtype, shape),
       dispose: () => buffer.destroy(),
     });
-    return new RuntimeTensor(tensor, this.#clock);
+    return this.#wrap(tensor);
+  }
+
+  #wrap(tensor: OrtTensor): RuntimeTensor {
+    return new RuntimeTensor(tensor, () => {
+      this.counters.readBacks += 1;
+      return this.#atWork('Reading values back', () => tensor.getData(false));
+    });
   }
 
   async #download(source: GPUBuffer, dtype: TensorDtype, shape: readonly number[]) {
@@ -260,25 +269,27 @@ class OrtRuntime implements Runtime {
           this.counters.uploadedBytes += inputs[name].size * 4;
         }
       }
-      try {
-        this.counters.runs += 1;
-        const outputs = await this.#clock.time(() => session.run(inputs));
-        if (this.#gpu && !isKeptOnGpu) this.counters.readBacks += Object.keys(outputs).length;
-        return Object.fromEntries(
-          Object.entries(outputs).map(([name, tensor]) => [
-            name,
-            new RuntimeTensor(tensor as OrtTensor, this.#clock),
-          ]),
-        );
-      } catch (error) {
-        // The browser reports the loss a moment after the run that fell victim to it.
-        if (this.#gpu) await Promise.race([this.lost, new Promise((r) => setTimeout(r, 50))]);
-        throw this.#explain(error, what);
-      }
+      this.counters.runs += 1;
+      const outputs = await this.#atWork(what, () => session.run(inputs));
+      if (this.#gpu && !isKeptOnGpu) this.counters.readBacks += Object.keys(outputs).length;
+      return Object.fromEntries(
+        Object.entries(outputs).map(([name, tensor]) => [name, this.#wrap(tensor as OrtTensor)]),
+      );
     };
     const result = this.#runs.then(task);
     this.#runs = result.catch(() => {});
     return result;
+  }
+
+  /** Awaits the device while the clock runs; what it throws is explained. */
+  async #atWork<T>(what: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await this.#clock.time(work);
+    } catch (error) {
+      // The browser reports a loss a moment after the work that fell victim to it.
+      if (this.#gpu) await Promise.race([this.lost, new Promise((r) => setTimeout(r, 50))]);
+      throw this.#explain(error, what);
+    }
   }
 
   /** After every run and creation before it: a session in use must not go. */

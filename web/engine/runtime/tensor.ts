@@ -1,5 +1,4 @@
 import type { Ort } from './bundle.ts';
-import type { RuntimeClock } from './counters.ts';
 
 /** Types that cross the boundary of our graphs: everything is float32 but token ids. */
 export type TensorDtype = 'float32' | 'int32';
@@ -21,12 +20,13 @@ export type OrtTensor = InstanceType<Ort['Tensor']>;
 /** The only implementation of `DeviceTensor` outside tests. */
 export class RuntimeTensor implements DeviceTensor {
   readonly ort: OrtTensor;
-  readonly #clock: RuntimeClock;
+  readonly #download: () => Promise<unknown>;
   #isDisposed = false;
 
-  constructor(ort: OrtTensor, clock: RuntimeClock) {
+  /** `download` brings the values of a GPU tensor to JavaScript, with errors that callers branch on. */
+  constructor(ort: OrtTensor, download: () => Promise<unknown>) {
     this.ort = ort;
-    this.#clock = clock;
+    this.#download = download;
   }
 
   get dtype(): TensorDtype {
@@ -42,9 +42,7 @@ export class RuntimeTensor implements DeviceTensor {
   }
 
   async read(): Promise<TensorValues> {
-    if (this.location === 'cpu') return values(this.ort.data);
-    this.#clock.counters.readBacks += 1;
-    return values(await this.#clock.time(() => this.ort.getData(false)));
+    return values(this.location === 'cpu' ? this.ort.data : await this.#download());
   }
 
   dispose(): void {
