@@ -123,9 +123,11 @@ export class JobBroker implements JobService, RelayListener {
     const waiter = createWaiter();
     // A rejection is reported by the await below, wherever it happens first.
     waiter.promise.catch(() => {});
-    this.#live.set(jobId, new LiveJob(waiter));
+    const live = new LiveJob(waiter);
+    this.#live.set(jobId, live);
     try {
       await this.#store.add({ jobId, ...request, owner });
+      live.isAccepted = true;
     } catch (error) {
       this.#live.delete(jobId);
       throw error;
@@ -403,14 +405,20 @@ export class JobBroker implements JobService, RelayListener {
   }
 
   list(): readonly JobView[] {
-    return this.#store.open().map((record) => this.#view(record));
+    return this.#told(this.#store.open()).map((record) => this.#view(record));
+  }
+
+  /** Without jobs that are still being accepted: whoever sees a job may count on it. */
+  #told(records: readonly JobRecord[]): readonly JobRecord[] {
+    return records.filter(({ jobId }) => this.#live.get(jobId)?.isAccepted ?? true);
   }
 
   find(by: { jobId: string } | { key: string } | { last: true }): JobView | null {
     let record: JobRecord | null | undefined;
     if ('jobId' in by) record = this.#store.get(by.jobId);
     else if ('key' in by) {
-      const newestFirst = [...this.#store.open().toReversed(), ...this.#store.ended()];
+      const open = this.#told(this.#store.open());
+      const newestFirst = [...open.toReversed(), ...this.#store.ended()];
       record = newestFirst.find(({ key }) => key === by.key);
     } else record = this.#store.ended().find(({ state }) => state === 'finished');
     return record ? this.#view(record) : null;

@@ -24,6 +24,8 @@ export class LiveJob {
   /** Null for a job that an earlier run of the bridge accepted. */
   readonly waiter: Waiter | null;
   readonly #images = new Map<number, Map<number, JobImage>>();
+  /** False until the store has the job for good: nobody is told of one that a crash could still take. */
+  isAccepted: boolean;
   progress: JobProgress | null = null;
   preview: string | null = null;
   isInterrupted = false;
@@ -39,6 +41,7 @@ export class LiveJob {
 
   constructor(waiter: Waiter | null) {
     this.waiter = waiter;
+    this.isAccepted = waiter === null;
   }
 
   /** Keeps a picture of an attempt; sent again after a reconnect, it replaces itself. */

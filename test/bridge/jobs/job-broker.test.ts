@@ -87,6 +87,26 @@ describe('a job', () => {
     expect(harness.broker.view()).toMatchObject({ waiting: 0, running: 0, current: null });
   });
 
+  it('R5 is told of to nobody before the journal has it', async () => {
+    harness = await openHarness(folder.path);
+    let isAccepted = false;
+    const result = harness.broker.submit(request({}, { key: 'early' }), {
+      onAccepted: () => {
+        isAccepted = true;
+      },
+    });
+    expect(harness.broker.view().waiting).toBe(1);
+    expect(harness.broker.list()).toEqual([]);
+    expect(harness.broker.find({ key: 'early' })).toBeNull();
+    await until(() => isAccepted);
+    expect(harness.broker.list()).toHaveLength(1);
+    expect(harness.broker.find({ key: 'early' })).toMatchObject({ state: 'waiting' });
+    const socket = harness.tab();
+    await until(() => socket.hasJob);
+    answer(socket);
+    await result;
+  });
+
   it('keeps the order of acceptance, one job a tab, many tabs at once', async () => {
     harness = await openHarness(folder.path);
     const results = ['a', 'b', 'c'].map((prompt) => harness.broker.submit(request({ prompt })));
