@@ -1,3 +1,4 @@
+import type { ByproductKind } from '../protocol/byproducts.ts';
 import type { Catalog, ModelListing } from '../protocol/catalog.ts';
 import type { EngineStatus } from '../protocol/device.ts';
 import type { SerializedError } from '../protocol/errors.ts';
@@ -26,6 +27,8 @@ export interface PictureSaving {
   readonly folder: string | null;
   /** A text file with the infotext beside each. */
   readonly hasText: boolean;
+  /** Which byproducts lie beside each. */
+  readonly byproducts?: readonly ByproductKind[] | undefined;
 }
 
 /** A request for pictures as the queue takes it. */

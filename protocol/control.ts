@@ -43,5 +43,7 @@ export const controlParams = z.object({
   mode: z.enum(CONTROL_MODES).default('balanced'),
   /** With a second pass: in which of the two. */
   passes: z.enum(['both', 'first', 'second']).default('both'),
+  /** Its map is among the job's byproducts, where these have maps. */
+  isMapShown: z.boolean().default(true),
 });
 export type ControlParams = z.infer<typeof controlParams>;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { BYPRODUCT_KINDS } from './byproducts.ts';
 import { controlParams, MAX_CONTROLS } from './control.ts';
 import { SAMPLER_NAMES, SCHEDULER_NAMES } from './samplers.ts';
 
@@ -66,6 +67,8 @@ export const inpaintParams = z.object({
   isOnlyMasked: z.boolean().default(false),
   /** Pixels of the picture around the mask that come along when only that is redrawn. */
   padding: z.int().min(0).max(GENERATION_LIMITS.maxSide).default(32),
+  /** False: the result is not laid under what the mask keeps of the picture. */
+  isOverlaid: z.boolean().default(true),
 });
 export type InpaintParams = z.infer<typeof inpaintParams>;
 
@@ -322,6 +325,8 @@ export const generationParams = z.object({
   isLossless: z.boolean().default(false),
   /** Writes the infotext into the files; it is told beside them in any case. */
   embedsInfotext: z.boolean().default(true),
+  /** What comes beside the finished pictures. */
+  byproducts: z.array(z.enum(BYPRODUCT_KINDS)).default([]),
   /** Keys of an infotext that are left out. */
   hiddenInfotextKeys: z.array(z.enum(HIDEABLE_INFOTEXT_KEYS)).default([]),
   /** Sentences about substitutions already made for this job (an unknown sampler, a reduced size). */
@@ -336,9 +341,10 @@ export const GENERATION_DEFAULTS: GenerationParams = generationParams.parse({});
 
 /** The parameters of a job that is over, without the pictures that came along: they are large and of no use any more. */
 export function withoutPictures(params: GenerationParams): GenerationParams {
-  const { hires, controls } = params;
+  const { hires, controls, inpaint } = params;
   return {
     ...{ ...params, initImages: [] },
+    inpaint: inpaint && { ...inpaint, mask: 'left out', latentMask: null },
     hires: hires && { ...hires, firstPassImage: null },
     controls: controls.map((control) => ({ ...control, image: null, mask: null })),
   };

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { byproducts } from './byproducts.ts';
 import { serializedError } from './errors.ts';
 
 /** A job's id: letters, digits and dashes, made by whoever accepts the job. */
@@ -93,6 +94,8 @@ export const jobImage = z.object({
   subseed: z.int().min(0),
   width: z.int().min(1),
   height: z.int().min(1),
+  /** What the job's `byproducts` ask for and this picture has; a job's control maps come with its first picture. */
+  byproducts: byproducts.optional(),
 });
 export type JobImage = z.infer<typeof jobImage>;
 

@@ -29,15 +29,14 @@ const DIFFERENCES: readonly (readonly [string, string, string])[] = [
     'a picture without it',
     '422 with what there is',
   ],
-  [
-    'ControlNet’s maps behind the pictures of a reply',
-    'yes',
-    'never; `POST /controlnet/detect` draws them',
-  ],
   ['Unknown checkpoint as refiner or for hires fix', '500', '422, with the same words'],
   ['No engine', '–', '503 with a sentence and Retry-After'],
   ['Queue full', 'never', '503 with a sentence and Retry-After'],
-  ['Grid as the first picture (`save_images`)', 'yes, for several pictures', 'never'],
+  [
+    'Grid as the first picture (`save_images`)',
+    'yes, for several pictures',
+    'never; it is saved as a file all the same',
+  ],
   [
     '`null` for `width`, `height`, `steps` and other fields',
     'null is used, and fails',

@@ -16,6 +16,7 @@ import { outpaintPlace } from '../../protocol/outpaint-size.ts';
 import type { SamplerName } from '../../protocol/samplers.ts';
 import { applyNamedStyles, type PromptStyle } from '../../protocol/styles.ts';
 import type { PictureSaving } from '../services.ts';
+import { savedByproducts } from './byproducts.ts';
 import { type CheckpointEntry, findCheckpoint } from './checkpoints.ts';
 import type { ControlnetName } from './controlnet/names.ts';
 import { stencilOf } from './controlnet/stencil.ts';
@@ -147,7 +148,10 @@ export function savingOf(options: Options): PictureSaving | undefined {
   const file = text('samples_filename_pattern');
   const folder = options.save_to_dirs === false ? null : text('directories_filename_pattern');
   const hasText = options.save_txt === true;
-  return file === '' && folder === '' && !hasText ? undefined : { file, folder, hasText };
+  const byproducts = savedByproducts(options);
+  const isOwnWay = file === '' && folder === '' && !hasText && byproducts.length === 0;
+  if (isOwnWay) return undefined;
+  return { file, folder, hasText, ...(byproducts.length > 0 ? { byproducts } : {}) };
 }
 
 /** The format of scripts' grids that the option `grid_format` asks for. */
@@ -324,7 +328,7 @@ function readInitImages(request: Img2imgRequest): { initImages: string[]; batchS
 }
 
 /** The mask of a request; null without one. */
-function inpaintOf(request: Img2imgRequest): InpaintParams | null {
+function inpaintOf(request: Img2imgRequest, options: Options): InpaintParams | null {
   if (!request.mask) return null;
   const encoded = (text: string) => readImage(text).bytes.toString('base64');
   return inpaintParams.parse({
@@ -337,6 +341,7 @@ function inpaintOf(request: Img2imgRequest): InpaintParams | null {
     fill: request.inpainting_fill,
     isOnlyMasked: request.inpaint_full_res,
     padding: request.inpaint_full_res_padding,
+    isOverlaid: options.overlay_inpaint !== false,
   });
 }
 
@@ -349,10 +354,10 @@ function outpaintOf({ script_name, script_args }: Img2imgRequest): OutpaintParam
 }
 
 /** An outpainting job's size and mask are those of the canvas; of a request's own mask A1111 takes no notice either. */
-function outpaintInput(request: Img2imgRequest) {
+function outpaintInput(request: Img2imgRequest, options: Options) {
   const outpaint = outpaintOf(request);
   const [first] = request.init_images ?? [];
-  if (outpaint === null || first === undefined) return { inpaint: inpaintOf(request) };
+  if (outpaint === null || first === undefined) return { inpaint: inpaintOf(request, options) };
   const { width, height } = outpaintPlace(readImage(first), outpaint);
   const { minSide, maxSide } = GENERATION_LIMITS;
   if ([width, height].some((side) => side < minSide || side > maxSide)) {
@@ -384,7 +389,7 @@ export function fromImg2img(sent: Img2imgRequest, context: ConversionContext): G
       optionNumber(context.options, 'initial_noise_multiplier', 1),
     inpaintingMaskWeight: optionNumber(context.options, 'inpainting_mask_weight', 1),
     backgroundColor: String(context.options.img2img_background_color ?? '#ffffff').slice(0, 32),
-    ...outpaintInput(request),
+    ...outpaintInput(request, context.options),
   };
   return finish(input, 'img2img', request, [
     ...[...context.notes, ...notes, ...units.notes, ...resize.notes],

@@ -59,7 +59,7 @@ export const FIELDS: readonly FieldEntry[] = [
   inert('restore_faces', 'there is no face restoration', [null, false]),
   works('tiling', 'absent: the option of the same name'),
   works('do_not_save_samples', 'true: the pictures are not saved'),
-  works('do_not_save_grid', 'true: a script’s grid is not saved'),
+  works('do_not_save_grid', 'true: no grid is saved'),
   works('eta', '0 to 1; absent: the options `eta_ancestral` and `eta_ddim`'),
   works('denoising_strength', 'img2img; in txt2img it belongs to hires fix'),
   works('s_min_uncond'),
@@ -115,7 +115,7 @@ export const FIELDS: readonly FieldEntry[] = [
   ),
   works('script_args', 'in A1111’s order; missing ones at the end are its defaults'),
   works('send_images'),
-  works('save_images', 'the picture is saved; no grid is ever added'),
+  works('save_images', 'the pictures are saved, and a grid of several; the reply never has it'),
   works(
     'alwayson_scripts',
     'ControlNet’s units, as sd-webui-controlnet names them; every other script is ignored, and mentioned in the reply',

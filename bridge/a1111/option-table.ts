@@ -33,7 +33,6 @@ const readOnly = (key: string, fallback: OptionEntry['default'], about: string):
 });
 
 const NO_PATHS = 'the API writes no path; use the command line';
-const NOT_YET = 'not available in this version';
 const TAB_DECIDES = 'the tab decides';
 
 /**
@@ -51,20 +50,40 @@ export const OPTIONS: readonly OptionEntry[] = [
     'A1111’s placeholders; empty is `HHMMSS_<first words>_<seed>`. Never leads out of the output folder',
   ),
   inert('save_images_add_number', true, 'a number is added where a name is taken'),
-  works('grid_save', true, 'false: scripts’ grids are not saved'),
-  works('grid_format', 'png', 'format of scripts’ grids', {
+  works(
+    'grid_save',
+    true,
+    'scripts’ grids, and one of a request’s pictures where it has `save_images`',
+  ),
+  works('grid_format', 'png', 'format of grids', {
     choices: ['png', 'jpg', 'jpeg', 'webp'],
   }),
   inert('return_grid', true, 'without a script the first picture is never a grid'),
+  works('grid_only_if_multiple', true, 'false: a grid of one picture is saved too'),
+  works('grid_prevent_empty_spots', false, 'true: as many rows as leave no spot black'),
+  works('n_rows', -1, 'rows of a saved grid: -1 is about square, 0 is batch_size', {
+    min: -1,
+    max: 16,
+  }),
+  inert('grid_extended_filename', false, 'always so'),
+  inert('grid_save_to_dirs', true, '`save_to_dirs` holds for grids too'),
   works('enable_pnginfo', true, 'false: no infotext in the files'),
   works('save_txt', false, 'true: a text file with the infotext beside each picture'),
   works('jpeg_quality', 80, 'of JPEG and WebP', { min: 1, max: 100 }),
   works('webp_lossless', false, 'WebP without loss, where the tab’s browser can (Chromium’s)'),
   inert('img_max_size_mp', 200, 'pictures are never that large'),
   inert('save_images_before_face_restoration', false, 'no face restoration'),
-  inert('save_images_before_highres_fix', false, NOT_YET),
-  inert('save_mask', false, NOT_YET),
-  inert('save_mask_composite', false, NOT_YET),
+  works('save_images_before_highres_fix', false, 'beside the picture, with that in its name'),
+  works('save_images_before_color_correction', false, 'beside the picture, with that in its name'),
+  works('save_mask', false, 'the blurred mask, beside the picture'),
+  works('save_mask_composite', false, 'the redrawn part alone, beside the picture'),
+  works('return_mask', false, 'the blurred mask, behind its picture in the reply'),
+  works('return_mask_composite', false, 'the redrawn part alone, behind its picture in the reply'),
+  works('overlay_inpaint', true, 'false: nothing is laid over what was made'),
+  works('control_net_no_detectmap', false, 'true: a reply has no ControlNet maps'),
+  works('control_net_detectmap_autosaving', false, 'ControlNet maps are saved beside the picture'),
+  inert('save_init_img', false, 'the client has them'),
+  inert('save_incomplete_images', true, 'always so: nothing that was made is lost'),
   readOnly('outdir_samples', '', NO_PATHS),
   readOnly('outdir_txt2img_samples', '', NO_PATHS),
   readOnly('outdir_img2img_samples', '', NO_PATHS),

@@ -1,3 +1,4 @@
+import type { ByproductKind } from '../../protocol/byproducts.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import { formatGenerationInfo, type GenerationInfo } from '../../protocol/generation-info.ts';
 import type { InfotextInput } from '../../protocol/infotext-values.ts';
@@ -5,6 +6,7 @@ import { samplerInfo, schedulerLabel } from '../../protocol/samplers.ts';
 import { EASEL_VERSION } from '../../protocol/version.ts';
 import { timeLeft } from '../activity-text.ts';
 import type { JobResult, JobView, QueueView } from '../services.ts';
+import { shownPictures } from './byproducts.ts';
 import { FOREIGN_FIELDS, type Img2imgRequest, type Txt2imgRequest } from './schemas.ts';
 import type { Series } from './series.ts';
 
@@ -128,6 +130,8 @@ export interface ReplyContext {
   readonly timestamp: number;
   /** Whether the pictures were to be saved; one that could not be is told by `saved: false` in `info`. */
   readonly isSaving: boolean;
+  /** Byproducts that are shown with the pictures. */
+  readonly shown?: readonly ByproductKind[];
 }
 
 /** Makes A1111's reply out of a finished job. */
@@ -138,7 +142,7 @@ export function toImagesResponse(
   context: ReplyContext,
 ): ImagesResponse {
   return {
-    images: request.send_images ? result.images.map((image) => image.data) : [],
+    images: request.send_images ? shownPictures(result.images, context.shown ?? []) : [],
     parameters: echo(request),
     info: formatGenerationInfo(describeJob(request, params, result, context)),
   };

@@ -2,7 +2,9 @@ import type { z } from 'zod';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import { formatGenerationInfo } from '../../protocol/generation-info.ts';
 import type { JobImage } from '../../protocol/job.ts';
-import type { BridgeServices } from '../services.ts';
+import type { BridgeServices, JobResult } from '../services.ts';
+import { batchGrid } from './batch-grid.ts';
+import { returnedByproducts, savedByproducts, withByproducts } from './byproducts.ts';
 import { listControlnets } from './controlnet/names.ts';
 import {
   type ConversionContext,
@@ -123,9 +125,12 @@ export async function runRequest(
     return await runScript({ route, request, plan, prepare, surroundings });
   }
   const prepared = prepare(request);
-  const { params, options } = prepared;
-  for (const note of params.notes) settings.log?.(note);
+  const { options } = prepared;
   const isSaving = savesImages(request, options.samples_save, settings.saveImages);
+  const shown = request.send_images ? returnedByproducts(options) : [];
+  const saved = isSaving ? savedByproducts(options) : [];
+  const params = withByproducts(prepared.params, [...saved, ...shown]);
+  for (const note of params.notes) settings.log?.(note);
   const acceptedAt = Date.now();
   const key = surroundings.key ?? request.force_task_id;
   const result = await services.jobs.submit(
@@ -133,7 +138,24 @@ export async function runRequest(
     { signal, onAccepted },
   );
   await keepOverrides(request, prepared, surroundings);
-  return toImagesResponse(request, params, result, { timestamp: acceptedAt, isSaving });
+  if (isSaving) saveBatchGrid(request, params, options, result, surroundings);
+  return toImagesResponse(request, params, result, { timestamp: acceptedAt, isSaving, shown });
+}
+
+/** A1111 makes a grid of a request's pictures where it asks to save them; here the reply does not wait for it. */
+function saveBatchGrid(
+  request: GenerationRequest,
+  params: GenerationParams,
+  options: Prepared['options'],
+  result: JobResult,
+  { services, settings, client }: RequestSurroundings,
+): void {
+  if (!request.save_images || request.do_not_save_grid) return;
+  const grid = batchGrid(result, params, options, gridFormatOf(options));
+  if (!grid) return;
+  services.jobs
+    .submit({ params: grid, client, key: null, saveImages: true, saving: savingOf(options) })
+    .catch((error: unknown) => settings.log?.(`The grid was not made: ${String(error)}`));
 }
 
 interface ScriptRun {
@@ -161,13 +183,14 @@ async function runScript({
   const { options } = base;
   const isSaving = savesImages(request, options.samples_save, settings.saveImages);
   const savesGrid = isSaving && options.grid_save !== false && !request.do_not_save_grid;
+  const saved = isSaving ? savedByproducts(options) : [];
   const saving = savingOf(options);
   const key = surroundings.key ?? request.force_task_id;
   const acceptedAt = Date.now();
   for (const note of plan.notes) settings.log?.(note);
   const made = await runPlan(plan, {
     board,
-    params: prepared.map(({ params }) => params),
+    params: prepared.map(({ params }) => withByproducts(params, saved)),
     gridFormat: gridFormatOf(options),
     // A client with a key fetches the pictures later.
     isGone: () => signal.aborted && key === null,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { BYPRODUCT_KINDS } from '../../protocol/byproducts.ts';
 import { serializedError } from '../../protocol/errors.ts';
 import { generationParams, withoutPictures } from '../../protocol/generation.ts';
 import { jobId } from '../../protocol/job.ts';
@@ -16,7 +17,10 @@ const storedRecord = z.object({
   params: generationParams,
   saveImages: z.boolean(),
   saving: z
-    .object({ file: z.string(), folder: z.string().nullable(), hasText: z.boolean() })
+    .object({
+      ...{ file: z.string(), folder: z.string().nullable(), hasText: z.boolean() },
+      byproducts: z.array(z.enum(BYPRODUCT_KINDS)).optional(),
+    })
     .optional(),
   state: z.enum(['waiting', 'running', 'finished', 'failed']),
   attempt: z.int().min(0),

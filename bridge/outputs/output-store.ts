@@ -10,10 +10,13 @@ import {
   rm,
   stat,
 } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+import type { Byproduct } from '../../protocol/byproducts.ts';
+import { writeExifText } from '../../protocol/exif-text.ts';
 import { dayFolder, pictureStem } from '../../protocol/file-name.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary, JobImage } from '../../protocol/job.ts';
+import { writePngText } from '../../protocol/png-text.ts';
 import { errorCode, syncFolder, writeFileWhole } from '../files.ts';
 import type { OutputStore, PictureSaving } from '../services.ts';
 import { CSV_HEADER, csvRow, sidecar } from './details.ts';
@@ -26,6 +29,9 @@ export interface OutputStoreOptions {
   readonly savesMetadata: boolean;
   readonly now?: () => Date;
 }
+
+/** What a JPEG's EXIF segment holds; a longer infotext is cut. */
+const MAX_EXIF_CHARACTERS = 32_000;
 
 /** Numbers tried for a name that is taken. */
 const MAX_NUMBER = 9_999;
@@ -48,6 +54,18 @@ async function claimName(temporary: string, path: string): Promise<boolean> {
   }
   await rename(temporary, path);
   return true;
+}
+
+/** The file with an infotext where A1111 puts it. */
+function writeInfotext(
+  file: Uint8Array<ArrayBuffer>,
+  format: JobImage['format'],
+  infotext: string,
+): Promise<Uint8Array> | Uint8Array {
+  if (infotext === '') return file;
+  return format === 'png'
+    ? writePngText(file, { parameters: infotext })
+    : writeExifText(file, infotext.slice(0, MAX_EXIF_CHARACTERS));
 }
 
 async function holds(path: string, bytes: Uint8Array): Promise<boolean> {
@@ -112,11 +130,34 @@ export class FileOutputStore implements OutputStore {
     if (saving?.hasText && image.infotext !== '') {
       await writeFileWhole(`${base}.txt`, `${image.infotext}\n`, { mode: 0o644 });
     }
+    for (const byproduct of this.#chosen(image, saving)) {
+      await this.#saveByproduct(base, byproduct, image, params);
+    }
     if (this.#savesMetadata) {
       await writeFileWhole(`${base}.json`, sidecar(image, params, summary), { mode: 0o644 });
       await this.#appendCsv(folder, csvRow(image, params, summary, path));
     }
     return path;
+  }
+
+  #chosen({ byproducts = [] }: JobImage, saving: PictureSaving | undefined): Byproduct[] {
+    // A map that no preprocessor made is the client's own picture.
+    return byproducts.filter(
+      ({ kind, module }) => saving?.byproducts?.includes(kind) && module !== 'none',
+    );
+  }
+
+  /** Writes a byproduct beside its picture, named after it, with the picture's infotext. */
+  async #saveByproduct(
+    base: string,
+    { kind, module, format, data }: Byproduct,
+    { infotext }: JobImage,
+    params: GenerationParams,
+  ): Promise<void> {
+    const file = Buffer.from(data, 'base64');
+    const bytes = params.embedsInfotext ? await writeInfotext(file, format, infotext) : file;
+    const stem = `${basename(base)}-${kind === 'control-map' ? module : kind}`;
+    await this.#write(dirname(base), stem, format, bytes, undefined);
   }
 
   async #write(

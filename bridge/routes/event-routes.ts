@@ -12,7 +12,7 @@ const MAX_PENDING_BYTES = 1 << 20;
 /** An event as it goes out: a picture is named by its address, never sent along. */
 function publicEvent(event: JobEvent): Record<string, unknown> {
   if (event.type !== 'job-image') return { ...event };
-  const { data: _data, ...rest } = event;
+  const { data: _data, byproducts: _byproducts, ...rest } = event;
   return { ...rest, url: `/easel/v1/jobs/${event.jobId}/images/${event.index}` };
 }
 

@@ -7,6 +7,7 @@ import {
 import { createLocalEngine, type LocalEngine } from '../../web/engine/local-engine.ts';
 import type { GeneratedImage } from '../../web/shared/engine.ts';
 import { maxDifference } from '../compiler/lib/runtime.ts';
+import { decodePng } from '../e2e/support/png.ts';
 import { controlnetFiles, controlUnit as unit } from '../fakes/controlnet.ts';
 import { nodeAccess } from '../fakes/engine-access.ts';
 import { ENGINE_CONFIG } from '../fakes/engine-config.ts';
@@ -70,6 +71,24 @@ describe('the engine', () => {
     const first = await run({ hires: large, controls: [unit({ passes: 'first' })] });
     expect(both.pictures[0]).toMatchObject({ width: 128, height: 128 });
     expect(first.pictures[0]!.data).not.toEqual(both.pictures[0]!.data);
+  });
+
+  test('shows its map at every pass’s size with the first picture, unless it is told not to', async () => {
+    const { run } = await start();
+    const hires = hiresParams.parse({ upscaler: 'Latent', denoisingStrength: 0.8 });
+    const controls = [
+      unit({ module: 'canny', passes: 'first' }),
+      unit({ isMapShown: false }),
+      unit({ module: 'invert' }),
+    ];
+    const asked = { hires, controls, batchCount: 2, byproducts: ['control-map' as const] };
+    const { images } = await run(asked);
+    const shown = images.map(({ byproducts = [] }) => byproducts);
+    expect(shown[0]?.map(({ module }) => module)).toEqual(['canny', 'canny', 'invert', 'invert']);
+    const sizes = await Promise.all(shown[0]!.map(({ bytes }) => decodePng(Buffer.from(bytes))));
+    expect(sizes.map(({ width }) => width)).toEqual([128, 64, 128, 64]);
+    expect(shown[1]).toEqual([]);
+    expect((await run({ ...asked, byproducts: [] })).images[0]?.byproducts).toBeUndefined();
   });
 
   test('says what is wrong', async () => {

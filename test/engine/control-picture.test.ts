@@ -3,6 +3,7 @@ import { type ControlParams, controlParams } from '../../protocol/control.ts';
 import { GENERATION_DEFAULTS, type GenerationParams } from '../../protocol/generation.ts';
 import { canny } from '../../web/engine/control/canny.ts';
 import {
+  controlTensor,
   fitControlMap,
   makeControlMap,
   pixelPerfectResolution,
@@ -127,7 +128,7 @@ describe('a map at a pass’s size', () => {
     [...values.slice(0, places)].map((value) => Math.round(value * 255));
 
   it('as it is: red, green and blue in 0..1', () => {
-    const values = fitControlMap({ map, resizeMode: 'crop' }, map);
+    const values = controlTensor(fitControlMap({ map, resizeMode: 'crop' }, map));
     expect(red(values, 8)).toEqual([0, 30, 60, 90, 120, 150, 180, 210]);
     expect(red(values.slice(8), 4)).toEqual([10, 40, 70, 100]);
   });
@@ -137,13 +138,19 @@ describe('a map at a pass’s size', () => {
       ...{ width: 8, height: 4 },
       data: Uint8Array.from({ length: 96 }, (_, i) => (Math.floor(i / 3) % 8 < 4 ? 0 : 255)),
     };
-    const cut = fitControlMap({ map: wide, resizeMode: 'crop' }, { width: 4, height: 4 });
+    const cut = controlTensor(
+      fitControlMap({ map: wide, resizeMode: 'crop' }, { width: 4, height: 4 }),
+    );
     expect(red(cut, 4)).toEqual([0, 0, 255, 255]);
-    const filled = fitControlMap({ map: wide, resizeMode: 'fill' }, { width: 8, height: 8 });
+    const filled = controlTensor(
+      fitControlMap({ map: wide, resizeMode: 'fill' }, { width: 8, height: 8 }),
+    );
     expect(red(filled.slice(8 * 2), 8)).toEqual([0, 0, 0, 0, 255, 255, 255, 255]);
     // Half of the borders is black, half white.
     expect(red(filled, 1)).toEqual([127]);
-    const stretched = fitControlMap({ map: wide, resizeMode: 'stretch' }, { width: 4, height: 4 });
+    const stretched = controlTensor(
+      fitControlMap({ map: wide, resizeMode: 'stretch' }, { width: 4, height: 4 }),
+    );
     expect(red(stretched, 4)).toEqual([0, 0, 255, 255]);
   });
 

@@ -47,6 +47,8 @@ export interface InitInpaint {
   /** [height, width] over the latent; 1 is redrawn. */
   readonly latentMask: Float32Array;
   readonly mask: GreyPixels;
+  /** Cuts the redrawn part out of the overlays' pictures. */
+  readonly overlayMask: GreyPixels;
   /** One for each init picture. */
   readonly overlays: readonly RgbaPixels[];
   readonly place: Place | null;
@@ -105,6 +107,7 @@ export async function encodeInitImages(
   const inpaint = plan && {
     latentMask: latentMaskOf(plan, params, options),
     mask: plan.mask,
+    overlayMask: plan.overlayMask,
     overlays,
     place: placeOf(plan),
   };

@@ -94,7 +94,13 @@ function doubled({ width, height, data }: GreyPixels): GreyPixels {
   return { width, height, data: data.map((value) => Math.min(255, value * 2)) };
 }
 
-function fitGrey(grey: GreyPixels, width: number, height: number, mode: ResizeMode): GreyPixels {
+/** A mask at another size, as A1111 fits pictures. */
+export function fitGrey(
+  grey: GreyPixels,
+  width: number,
+  height: number,
+  mode: ResizeMode,
+): GreyPixels {
   return pixelsToGrey(fitPixels(greyToPixels(grey), width, height, mode));
 }
 

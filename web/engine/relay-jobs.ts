@@ -1,8 +1,9 @@
+import type { Byproduct } from '../../protocol/byproducts.ts';
 import { serializeError } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import { isTerminal, type JobEvent } from '../../protocol/job.ts';
 import type { TabMessage } from '../../protocol/relay.ts';
-import type { GeneratedImage } from '../shared/engine.ts';
+import type { GeneratedByproduct, GeneratedImage } from '../shared/engine.ts';
 import { toBase64 } from './base64.ts';
 import type { LocalEngine } from './local-engine.ts';
 
@@ -133,6 +134,14 @@ export function createRelayJobs(
 }
 
 function imageFields(image: GeneratedImage) {
-  const { bytes, ...fields } = image;
+  const { bytes, byproducts, ...fields } = image;
+  return {
+    ...fields,
+    data: toBase64(bytes),
+    ...(byproducts ? { byproducts: byproducts.map(encodeByproduct) } : {}),
+  };
+}
+
+function encodeByproduct({ bytes, ...fields }: GeneratedByproduct): Byproduct {
   return { ...fields, data: toBase64(bytes) };
 }

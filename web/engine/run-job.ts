@@ -2,7 +2,12 @@ import type { EngineActivity } from '../../protocol/device.ts';
 import { type ErrorCode, GenerationError } from '../../protocol/errors.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
 import type { GenerationSummary } from '../../protocol/job.ts';
-import type { GeneratedImage, GenerateOptions, GenerationProgress } from '../shared/engine.ts';
+import type {
+  GeneratedByproduct,
+  GeneratedImage,
+  GenerateOptions,
+  GenerationProgress,
+} from '../shared/engine.ts';
 import type { EngineAccess } from './browser-access.ts';
 import type { LoadedCheckpoint } from './checkpoint-keeper.ts';
 import type { ControlnetUse } from './control/controlnets.ts';
@@ -69,6 +74,9 @@ export interface JobHost {
    */
   economise(): Promise<boolean>;
 }
+
+/** Of one picture's byproducts together: with the largest picture they still go into one message to the bridge. */
+const MAX_BYPRODUCT_BYTES = 40 * 1024 ** 2;
 
 const RETRIED = 'The graphics device was lost on the way; the job was made again on a fresh one.';
 
@@ -258,7 +266,30 @@ async function finishImage(
   const infotext = jobInfotext(params, picture, checkpoint, appVersion);
   const bytes = await access.encodeImage(pixels, format, embedsInfotext ? infotext : '', params);
   const { width, height } = pixels;
-  return { index, format, bytes, infotext, prompt, negativePrompt, seed, subseed, width, height };
+  const image = { index, format, bytes, infotext, prompt, negativePrompt, seed, subseed };
+  if (picture.byproducts.length === 0) return { ...image, width, height };
+  return { ...image, width, height, byproducts: await encodeByproducts(picture, params, access) };
+}
+
+/** The byproducts of a picture that fit beside it. */
+async function encodeByproducts(
+  { byproducts }: FinishedPicture,
+  params: GenerationParams,
+  access: JobHost['access'],
+): Promise<GeneratedByproduct[]> {
+  const { outputFormat: format } = params;
+  const encoded: GeneratedByproduct[] = [];
+  let left = MAX_BYPRODUCT_BYTES;
+  for (const { kind, module, pixels } of byproducts) {
+    const bytes = await access.encodeImage(pixels, format, '', params);
+    if (bytes.length > left) {
+      console.warn(`A ${kind} of ${bytes.length} bytes is too large to come along.`);
+      continue;
+    }
+    left -= bytes.length;
+    encoded.push({ kind, module, format, bytes });
+  }
+  return encoded;
 }
 
 function sizeNotes(params: GenerationParams, size: { width: number; height: number }): string[] {

@@ -84,7 +84,10 @@ async function perform(
       const summary = await target.generate(call.params, {
         signal,
         onProgress: (progress) => send({ type: 'progress', id, progress }),
-        onImage: (image) => send({ type: 'image', id, image }, [image.bytes.buffer]),
+        onImage: (image) => {
+          const byproducts = (image.byproducts ?? []).map(({ bytes }) => bytes.buffer);
+          send({ type: 'image', id, image }, [image.bytes.buffer, ...byproducts]);
+        },
         onPreview: (bytes) => send({ type: 'preview', id, bytes }, [bytes.buffer]),
       });
       return { summary };

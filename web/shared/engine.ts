@@ -1,3 +1,4 @@
+import type { ByproductKind } from '../../protocol/byproducts.ts';
 import type { Catalog, ModelListing } from '../../protocol/catalog.ts';
 import type { EngineStatus } from '../../protocol/device.ts';
 import type { GenerationParams } from '../../protocol/generation.ts';
@@ -28,6 +29,15 @@ export interface GeneratedImage {
   readonly subseed: number;
   readonly width: number;
   readonly height: number;
+  readonly byproducts?: readonly GeneratedByproduct[];
+}
+
+/** A picture that came about on the way; `module` is the preprocessor of a control map. */
+export interface GeneratedByproduct {
+  readonly kind: ByproductKind;
+  readonly module: string;
+  readonly format: GeneratedImage['format'];
+  readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
 export interface GenerateOptions {

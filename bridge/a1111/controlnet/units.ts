@@ -25,6 +25,7 @@ const unitSchema = z.object({
   control_mode: z.unknown().optional(),
   guess_mode: field.booleanOrNull(),
   hr_option: z.unknown().optional(),
+  save_detected_map: field.boolean(true),
 });
 
 /** Keys of older versions, and what they are called now. */
@@ -113,6 +114,7 @@ function toControl(
     isPixelPerfect: values.pixel_perfect,
     mode: values.guess_mode ? 'control' : controlModeOf(values.control_mode),
     passes: passesOf(values.hr_option),
+    isMapShown: values.save_detected_map,
   });
 }
 

@@ -409,7 +409,7 @@ export class RedisJobStore implements JobStore {
   publish(event: JobEvent): void {
     this.#emit({ type: 'progress', event });
     // Others need to know that there is a picture; its bytes come with the result.
-    const light = event.type === 'job-image' ? { ...event, data: '' } : event;
+    const light = event.type === 'job-image' ? { ...event, data: '', byproducts: [] } : event;
     this.#link.tell({ type: 'progress', event: light });
   }
 

@@ -40,6 +40,7 @@ describe('a ControlNet unit', () => {
         guidanceEnd: 1,
         mode: 'balanced',
         passes: 'both',
+        isMapShown: true,
       },
     ]);
   });

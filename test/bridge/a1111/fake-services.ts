@@ -1,5 +1,6 @@
 import { deflateSync } from 'node:zlib';
 import type { BridgeServices, JobRequest, JobResult, JobView } from '../../../bridge/services.ts';
+import type { Byproduct } from '../../../protocol/byproducts.ts';
 import type { ModelListing } from '../../../protocol/catalog.ts';
 import type { EngineStatus } from '../../../protocol/device.ts';
 import { GenerationError } from '../../../protocol/errors.ts';
@@ -92,7 +93,22 @@ function makeImage(jobId: string, params: GenerationParams, index: number): JobI
     subseed: params.subseed + index,
     width: params.width,
     height: params.height,
+    ...(params.byproducts.length > 0 ? { byproducts: byproductsOf(params, index) } : {}),
   };
+}
+
+/** What a job asks for beside picture `index`, each told from the others by its size. */
+function byproductsOf({ byproducts, controls }: GenerationParams, index: number): Byproduct[] {
+  const widths = { mask: 9, 'mask-composite': 10, 'control-map': 11 } as const;
+  return byproducts.flatMap((kind): Byproduct[] => {
+    const width = Object.entries(widths).find(([key]) => key === kind)?.[1] ?? 12;
+    const make = (module: string, height: number) => ({
+      ...{ kind, module, format: 'png' as const },
+      data: makePng(width, height).toString('base64'),
+    });
+    if (kind !== 'control-map') return [make('', index + 1)];
+    return index === 0 ? controls.map(({ module, unit }) => make(module, unit + 1)) : [];
+  });
 }
 
 /** What the engine tells of an upscaling job. */

@@ -420,7 +420,7 @@ describe('a mask', () => {
     const { params } = await createServer().generate(body, 'img2img');
     expect(params.inpaint).toEqual({
       ...{ mask: PNG, latentMask: null, blurX: 4, blurY: 4, isRounded: true, isInverted: false },
-      ...{ fill: 0, isOnlyMasked: true, padding: 0, maskFrom: 'auto' },
+      ...{ fill: 0, isOnlyMasked: true, padding: 0, maskFrom: 'auto', isOverlaid: true },
     });
     const asked = { mask_blur: 9, inpainting_mask_invert: 1, inpainting_fill: 2, latent_mask: PNG };
     const { params: other } = await createServer().generate({ ...body, ...asked }, 'img2img');

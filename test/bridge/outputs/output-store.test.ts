@@ -2,8 +2,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FileOutputStore } from '../../../bridge/outputs/output-store.ts';
+import type { Byproduct } from '../../../protocol/byproducts.ts';
 import { dayFolder, firstWords, pictureStem } from '../../../protocol/file-name.ts';
 import { generationParams } from '../../../protocol/generation.ts';
+import { readPngText } from '../../../protocol/png-text.ts';
 import { fakeSummary, imageFrame } from '../../fakes/tab-frames.ts';
 import { temporaryFolder } from '../support.ts';
 
@@ -116,6 +118,37 @@ describe('the output store', () => {
     expect(csv).toContain(`"'=a, ""b""\nc"`);
     expect(rows.filter((row) => row.startsWith('easel-tiny,Euler,plain,'))).toHaveLength(1);
     expect(csv.match(/VARIANT/g)).toHaveLength(1);
+  });
+
+  it('saves byproducts beside their picture, named after it, with its infotext; only those that are wanted', async () => {
+    const part = (kind: Byproduct['kind'], module = '') => ({
+      ...{ kind, module, format: 'png' as const, data: image().data },
+    });
+    const byproducts = [
+      part('mask'),
+      part('mask-composite'),
+      ...[part('control-map', 'canny'), part('control-map', 'canny'), part('control-map', 'none')],
+    ];
+    const wanted = ['mask', 'control-map'] as const;
+    const saving = { file: '[seed]', folder: null, hasText: false, byproducts: wanted };
+    await open().save({ ...image(), byproducts }, params, fakeSummary(), { saving });
+    const root = join(folder.path, 'out');
+    expect(readdirSync(root).sort()).toEqual([
+      '1-canny.png',
+      '1-canny_2.png',
+      '1-mask.png',
+      '1.png',
+    ]);
+    const mask = readFileSync(join(root, '1-mask.png'));
+    expect((await readPngText(mask)).parameters).toBe(image().infotext);
+    const bare = { ...params, embedsInfotext: false };
+    await open().save({ ...image(), byproducts }, bare, fakeSummary(), {
+      saving: { ...saving, file: 'bare' },
+    });
+    const without = readFileSync(join(root, 'bare-mask.png')).toString('base64');
+    expect(without).toBe(byproducts[0]?.data);
+    await open().save({ ...image(), byproducts }, params, fakeSummary());
+    expect(readdirSync(day())).toHaveLength(1);
   });
 
   it('R18 leaves nothing half-written when it fails', async () => {

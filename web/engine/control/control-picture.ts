@@ -105,10 +105,9 @@ export function pixelPerfectResolution(
   return Math.max(1, Math.round(scale * Math.min(picture.width, picture.height)));
 }
 
-/** The map at a pass's size, f32 [3, height, width] in 0..1. */
-export function fitControlMap({ map, resizeMode }: ControlMap, size: PixelSize): Float32Array {
-  const { data } = fitMap(map, size, resizeMode);
-  const plane = size.width * size.height;
+/** A map's pixels as its ControlNet reads them, f32 [3, height, width] in 0..1. */
+export function controlTensor({ width, height, data }: Pixels): Float32Array {
+  const plane = width * height;
   const out = new Float32Array(3 * plane);
   for (let i = 0; i < plane; i++) {
     for (let channel = 0; channel < 3; channel++) {
@@ -118,8 +117,13 @@ export function fitControlMap({ map, resizeMode }: ControlMap, size: PixelSize):
   return out;
 }
 
-/** Stretched; or enlarged to cover and cut in the middle; or made to fit on its borders' colour. */
-function fitMap(map: Pixels, { width, height }: PixelSize, resizeMode: ResizeMode): Pixels {
+/**
+ * The map at a pass's size: stretched; or enlarged to cover and cut in the middle; or made to fit on its borders' colour.
+ */
+export function fitControlMap(
+  { map, resizeMode }: ControlMap,
+  { width, height }: PixelSize,
+): Pixels {
   if (resizeMode === 'stretch') return resizeMap(map, width, height);
   const scales = [width / map.width, height / map.height];
   const scale = resizeMode === 'fill' ? Math.min(...scales) : Math.max(...scales);

@@ -2,7 +2,8 @@ import { GenerationError } from '../../../protocol/errors.ts';
 import { writeExifText } from '../../../protocol/exif-text.ts';
 import { writePngText } from '../../../protocol/png-text.ts';
 import type { Pixels } from './pixels.ts';
-import { encodePng } from './png.ts';
+import { channelsOf, encodePng } from './png.ts';
+import type { RgbaPixels } from './rgba.ts';
 
 export type ImageFormat = 'png' | 'jpg' | 'webp';
 
@@ -21,10 +22,10 @@ const MAX_EXIF_CHARACTERS = 32_000;
 
 /**
  * A whole picture file with the infotext where A1111 puts it: a PNG text chunk, or EXIF's user comment.
- * An empty one is left out.
+ * An empty one is left out. Only a PNG keeps transparency; the others get the colours alone, as in A1111.
  */
 export async function encodeImage(
-  pixels: Pixels,
+  pixels: Pixels | RgbaPixels,
   format: ImageFormat,
   infotext: string,
   options: LossyOptions = {},
@@ -45,7 +46,7 @@ function canvasQuality(
 }
 
 async function encodeLossy(
-  pixels: Pixels,
+  pixels: Pixels | RgbaPixels,
   type: string,
   quality: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
@@ -54,7 +55,8 @@ async function encodeLossy(
   const context = canvas.getContext('2d', { alpha: false });
   if (!context) throw new GenerationError('internal', 'This browser gives the worker no canvas.');
   const rgba = new Uint8ClampedArray(width * height * 4).fill(255);
-  for (let from = 0, to = 0; from < data.length; from += 3, to += 4) {
+  const channels = channelsOf(pixels);
+  for (let from = 0, to = 0; from < data.length; from += channels, to += 4) {
     rgba[to] = data[from] as number;
     rgba[to + 1] = data[from + 1] as number;
     rgba[to + 2] = data[from + 2] as number;

@@ -42,6 +42,20 @@ export function maskOverlay(pixels: Pixels, mask: GreyPixels): RgbaPixels {
   return unmultiply(cutOut(pixels, mask));
 }
 
+/** The other half: what the mask covers, the rest transparent. Sizes are equal. */
+export function maskComposite({ width, height, data }: RgbaPixels, mask: GreyPixels): RgbaPixels {
+  const out = new Uint8Array(width * height * 4);
+  for (let i = 0; i < out.length; i += 4) {
+    const share = mask.data[i / 4] as number;
+    const alpha = data[i + 3] as number;
+    for (let channel = i; channel < i + 3; channel++) {
+      out[channel] = scaleByte(scaleByte(data[channel] as number, alpha), share);
+    }
+    out[i + 3] = scaleByte(alpha, share);
+  }
+  return unmultiply({ width, height, data: out });
+}
+
 /** Lays `top` over `base`, in place (Porter and Duff's "over", rounded to 8 bits). */
 function composite(base: Uint8Array, top: Uint8Array): void {
   for (let i = 0; i < base.length; i += 4) {

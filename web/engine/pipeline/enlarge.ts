@@ -8,10 +8,14 @@ import { resizeLatents } from '../latent-resize.ts';
 import { enlargeTo } from '../upscaling/enlarge.ts';
 import { type Run, shapeOf } from './run.ts';
 
-/** A batch on its way to the second pass: latents of its size before the crop, or pictures that are still to be encoded. */
-export type Enlarged =
+/**
+ * A batch on its way to the second pass: latents of its size before the crop, or pictures that are still to be encoded;
+ * and the pictures that they were, where the job asks for these.
+ */
+export type Enlarged = (
   | { readonly latents: readonly Float32Array[] }
-  | { readonly pictures: readonly Pixels[] };
+  | { readonly pictures: readonly Pixels[] }
+) & { readonly before: readonly Pixels[] };
 
 /** The first pass's latents at the second pass's size: resized themselves, or through enlarged pictures. */
 export async function enlargeLatents<T>(
@@ -24,7 +28,10 @@ export async function enlargeLatents<T>(
   const [channels, height, width] = shapeOf(job, plan);
   const mode = latentMode(job.params.hires?.upscaler ?? null);
   const places = Array.from({ length: plan.pictures }, (_, place) => place);
+  const isKept = job.params.byproducts.includes('before-highres-fix');
+  const before: Pixels[] = [];
   if (mode !== null) {
+    for (const place of isKept ? places : []) before.push(await decode(run, space, latents, place));
     const all = await space.math.toArray(latents);
     const size = channels * height * width;
     return {
@@ -32,15 +39,26 @@ export async function enlargeLatents<T>(
         const own = all.subarray(place * size, (place + 1) * size);
         return resizeLatents(own, { channels, height, width }, target.latent, mode);
       }),
+      before,
     };
   }
   const pictures: Pixels[] = [];
   for (const place of places) {
-    job.control.signal?.throwIfAborted();
-    const pixels = toPixels(await space.decode(latents, place), plan.height, plan.width);
+    const pixels = await decode(run, space, latents, place);
+    if (isKept) before.push(pixels);
     pictures.push(await enlargePicture(run, target, pixels));
   }
-  return { pictures };
+  return { pictures, before };
+}
+
+async function decode<T>(
+  { job, plan }: Run,
+  space: LatentSpace<T>,
+  latents: T,
+  place: number,
+): Promise<Pixels> {
+  job.control.signal?.throwIfAborted();
+  return toPixels(await space.decode(latents, place), plan.height, plan.width);
 }
 
 /** A picture that is given in the place of the first pass's, enlarged in the same way. */
@@ -54,14 +72,14 @@ export async function enlargeGiven(
   const mode = latentMode(job.params.hires?.upscaler ?? null);
   if (mode === null) {
     const large = await enlargePicture(run, target, pixels);
-    return { pictures: new Array<Pixels>(plan.pictures).fill(large) };
+    return { pictures: new Array<Pixels>(plan.pictures).fill(large), before: [] };
   }
   const { vaeFactor, latentChannels: channels } = job.model.description;
   const [height, width] = [pixels.height, pixels.width].map((side) => Math.floor(side / vaeFactor));
   const plane = { channels, height: height ?? 0, width: width ?? 0 };
   const own = await encodeWholeLatents(job.model, pixels);
   const latents = resizeLatents(own, plane, target.latent, mode);
-  return { latents: new Array<Float32Array>(plan.pictures).fill(latents) };
+  return { latents: new Array<Float32Array>(plan.pictures).fill(latents), before: [] };
 }
 
 function enlargePicture(

@@ -2,24 +2,26 @@ import type { GenerationParams } from '../../../protocol/generation.ts';
 import type { InfotextInput } from '../../../protocol/infotext-values.ts';
 import { controlInfotext } from '../control/control-units.ts';
 import type { LatentSpace } from '../diffusion-model.ts';
-import { correctColors } from '../images/color-correction.ts';
-import { applyOverlay } from '../images/overlay.ts';
 import { type Pixels, toPixels } from '../images/pixels.ts';
-import { fitEnlarged, type InitLatents } from '../init-latents.ts';
 import type { JobPlan, PixelSize } from '../job-plan.ts';
 import { networkHashes, promptInfotextParams } from '../prompt/infotext-params.ts';
 import { skippingInfotext } from '../sampling/denoiser.ts';
-import type { FinishedPicture, PipelineJob } from './job.ts';
+import { completePicture } from './complete-picture.ts';
+import type { FinishedPicture } from './job.ts';
 import type { Batch, Run } from './run.ts';
 import { uncondSkipping } from './sample-pass.ts';
 
-/** Decodes a batch and hands its pictures on, each under what its mask keeps. */
+/**
+ * Decodes a batch and hands its pictures on, each under what its mask keeps; `before` are the pictures that a second pass
+ * began with.
+ */
 export async function finishBatch<T>(
   run: Run,
   { index: batch, seeds, subseeds }: Batch,
   space: LatentSpace<T>,
   latents: T,
   { width, height }: PixelSize,
+  before: readonly Pixels[] = [],
 ): Promise<void> {
   const { job, plan, init, progress } = run;
   const { control } = job;
@@ -27,9 +29,12 @@ export async function finishBatch<T>(
     control.signal?.throwIfAborted();
     progress.decoding(place);
     const decoded = toPixels(await space.decode(latents, place), height, width);
+    const source = { place, init, before: before[place] };
+    const { pixels, byproducts } = await completePicture(job, decoded, source);
     const image = await job.finishImage({
       index: batch * plan.pictures + place,
-      pixels: await underOverlay(job, inOldColors(decoded, place, init), place, init),
+      pixels,
+      byproducts: [...byproducts, ...run.controls.maps.splice(0)],
       seed: seeds[place] ?? 0,
       subseed: subseeds[place] ?? 0,
       extraParams: infotextOf(run),
@@ -37,28 +42,6 @@ export async function finishBatch<T>(
     });
     control.onImage?.(image);
   }
-}
-
-/** A picture of img2img in the colours of the one that it was made from, where the job asks for that. */
-function inOldColors(pixels: Pixels, picture: number, init: InitLatents | null): Pixels {
-  const target = init?.colors[picture % init.colors.length];
-  return target ? correctColors(pixels, target) : pixels;
-}
-
-async function underOverlay(
-  { params, findUpscaler, control }: PipelineJob,
-  pixels: Pixels,
-  picture: number,
-  init: InitLatents | null,
-): Promise<Pixels> {
-  if (!init?.inpaint) return pixels;
-  const { overlays, place } = init.inpaint;
-  const overlay = overlays[picture % overlays.length];
-  if (!overlay) return pixels;
-  const name = params.resizeUpscaler;
-  const options = { name, findUpscaler, signal: control.signal };
-  const placed = place ? await fitEnlarged(pixels, place, 'crop', options) : pixels;
-  return applyOverlay(placed, overlay, place);
 }
 
 /** Infotext keys beyond the fixed ones, in the order in which A1111 comes to know them. */

@@ -1,9 +1,11 @@
+import type { ByproductKind } from '../../../protocol/byproducts.ts';
 import type { GenerationParams } from '../../../protocol/generation.ts';
 import type { InfotextInput } from '../../../protocol/infotext-values.ts';
 import type { GeneratedImage, GenerationProgress } from '../../shared/engine.ts';
 import type { ControlnetUse } from '../control/controlnets.ts';
 import type { DiffusionModel } from '../diffusion-model.ts';
 import type { Pixels } from '../images/pixels.ts';
+import type { RgbaPixels } from '../images/rgba.ts';
 import type { DecodeImage } from '../init-latents.ts';
 import type { UsedNetwork } from '../prompt/infotext-params.ts';
 import type { FindNetwork } from '../upscaling/enlarge.ts';
@@ -78,6 +80,15 @@ export interface FinishedPicture {
   readonly extraParams: Readonly<Record<string, InfotextInput>>;
   /** Sentences about what was done otherwise than asked for. */
   readonly notes: readonly string[];
+  /** Those that the job asks for. */
+  readonly byproducts: readonly ByproductPixels[];
+}
+
+/** A picture that came about on the way; `module` is the preprocessor of a control map. */
+export interface ByproductPixels {
+  readonly kind: ByproductKind;
+  readonly module: string;
+  readonly pixels: Pixels | RgbaPixels;
 }
 
 export interface PipelineResult {

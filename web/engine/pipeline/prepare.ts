@@ -1,5 +1,10 @@
 import type { GenerationParams } from '../../../protocol/generation.ts';
-import { fitControlMap, makeControlMap, type RedrawnPart } from '../control/control-picture.ts';
+import {
+  controlTensor,
+  fitControlMap,
+  makeControlMap,
+  type RedrawnPart,
+} from '../control/control-picture.ts';
 import type { TextContext } from '../diffusion-model.ts';
 import { encodeInitImages, type InitLatents } from '../init-latents.ts';
 import { inpaintChannels } from '../inpaint-channels.ts';
@@ -7,7 +12,7 @@ import { type JobPlan, type PixelSize, promptSteps } from '../job-plan.ts';
 import type { ConditioningPlan } from '../prompt/plan.ts';
 import { latentSize } from '../sampling/latents.ts';
 import { createImageRng, type LatentShape } from '../sampling/rng/image-rng.ts';
-import type { PipelineJob } from './job.ts';
+import type { ByproductPixels, PipelineJob } from './job.ts';
 import { batchSeeds, type PassControl, type RunControls, shapeOf } from './run.ts';
 
 /** Which texts guide which step of which pass. */
@@ -87,7 +92,10 @@ function noiseOf(
   return createImageRng({ shape, seeds, source, etaNoiseSeedDelta: 0, ...plain }).first();
 }
 
-/** The control pictures of both passes: each preprocessed once, then fitted to the pass. */
+/**
+ * The control pictures of both passes: each preprocessed once, then fitted to the pass. As in sd-webui-controlnet, a unit
+ * shows its map at the sizes of all passes, the second's first, whichever it works in.
+ */
 export async function prepareControls(
   { params, controlnets = [], decodeImage, control }: PipelineJob,
   plan: JobPlan,
@@ -95,20 +103,28 @@ export async function prepareControls(
 ): Promise<RunControls> {
   const first: PassControl[] = [];
   const second: PassControl[] = [];
+  const maps: ByproductPixels[] = [];
+  const isShown = params.byproducts.includes('control-map');
   const { width, height, hires } = plan;
   const part = redrawnPart(init);
   for (const { unit, net } of controlnets) {
     control.signal?.throwIfAborted();
     const size = { width, height };
     const map = await makeControlMap(unit, { params, size, decodeImage, part });
-    if (unit.passes !== 'second' || !hires) {
-      first.push({ unit, net, picture: fitControlMap(map, size) });
+    const small = fitControlMap(map, size);
+    const large = hires && fitControlMap(map, hires);
+    if (unit.passes !== 'second' || !large) {
+      first.push({ unit, net, picture: controlTensor(small) });
     }
-    if (unit.passes !== 'first' && hires) {
-      second.push({ unit, net, picture: fitControlMap(map, hires) });
+    if (unit.passes !== 'first' && large) {
+      second.push({ unit, net, picture: controlTensor(large) });
+    }
+    if (!isShown || !unit.isMapShown) continue;
+    for (const pixels of large ? [large, small] : [small]) {
+      maps.push({ kind: 'control-map', module: unit.module, pixels });
     }
   }
-  return { first, second };
+  return { first, second, maps };
 }
 
 /** "Only masked": control pictures are cut as the init picture is. */

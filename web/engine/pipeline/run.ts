@@ -10,7 +10,14 @@ import type { ConditioningPlan } from '../prompt/plan.ts';
 import type { SkipReason } from '../sampling/denoiser.ts';
 import { latentShape } from '../sampling/latents.ts';
 import type { LatentShape } from '../sampling/rng/image-rng.ts';
-import type { PassCheckpoint, PassName, PassOfPrompts, PipelineJob, StageSeconds } from './job.ts';
+import type {
+  ByproductPixels,
+  PassCheckpoint,
+  PassName,
+  PassOfPrompts,
+  PipelineJob,
+  StageSeconds,
+} from './job.ts';
 
 /** What all batches of a job share. */
 export interface Run {
@@ -40,6 +47,8 @@ export interface PassControl extends BatchControl {
 export interface RunControls {
   readonly first: readonly PassControl[];
   readonly second: readonly PassControl[];
+  /** Their control pictures as byproducts, which the job's first picture takes along. */
+  readonly maps: ByproductPixels[];
 }
 
 /** The checkpoints of a job on its way. */

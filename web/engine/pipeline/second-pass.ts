@@ -38,7 +38,7 @@ export async function secondPass(run: Run, batch: Batch, enlarged: Enlarged): Pr
     try {
       if (job.control.isSkipped()) return;
       const { latents, space: last } = sampled;
-      await clock('decode', () => finishBatch(run, batch, last, latents, hires));
+      await clock('decode', () => finishBatch(run, batch, last, latents, hires, enlarged.before));
     } finally {
       await sampled.close();
     }
