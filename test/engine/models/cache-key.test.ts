@@ -30,40 +30,40 @@ describe('the key of a compiled model', () => {
     'another adapter feature': { features: ['shader-f16'] },
   };
 
-  test.each(Object.entries(changes))('changes with %s', (_, change) => {
-    expect(compiledKey({ ...PARTS, ...change })).not.toBe(compiledKey(PARTS));
+  test.each(Object.entries(changes))('changes with %s', async (_, change) => {
+    expect(await compiledKey({ ...PARTS, ...change })).not.toBe(await compiledKey(PARTS));
   });
 
-  test('does not care for order', () => {
+  test('does not care for order', async () => {
     const reversed = { ...PARTS, files: [...PARTS.files].reverse() };
-    expect(compiledKey(reversed)).toBe(compiledKey(PARTS));
-    expect(compiledKey({ ...PARTS, features: ['a', 'b'] })).toBe(
-      compiledKey({ ...PARTS, features: ['b', 'a'] }),
+    expect(await compiledKey(reversed)).toBe(await compiledKey(PARTS));
+    expect(await compiledKey({ ...PARTS, features: ['a', 'b'] })).toBe(
+      await compiledKey({ ...PARTS, features: ['b', 'a'] }),
     );
   });
 
-  test('keeps names and hashes apart', () => {
-    const one = compiledKey({ ...PARTS, files: [{ path: `x","${A}`, sha256: B }] });
-    const other = compiledKey({ ...PARTS, files: [{ path: 'x', sha256: B }] });
+  test('keeps names and hashes apart', async () => {
+    const one = await compiledKey({ ...PARTS, files: [{ path: `x","${A}`, sha256: B }] });
+    const other = await compiledKey({ ...PARTS, files: [{ path: 'x', sha256: B }] });
     expect(one).not.toBe(other);
   });
 });
 
 describe("a checkpoint's hash", () => {
-  test('is the file’s own for a single file', () => {
-    expect(checkpointSha256([{ path: 'model.safetensors', sha256: A }])).toBe(A);
+  test('is the file’s own for a single file', async () => {
+    expect(await checkpointSha256([{ path: 'model.safetensors', sha256: A }])).toBe(A);
   });
 
-  test('does not depend on the .yaml beside a single file, which A1111 does not hash', () => {
+  test('does not depend on the .yaml beside a single file, which A1111 does not hash', async () => {
     const yaml = { path: 'model.yaml', sha256: B };
-    expect(checkpointSha256([{ path: 'model.safetensors', sha256: A }, yaml])).toBe(A);
+    expect(await checkpointSha256([{ path: 'model.safetensors', sha256: A }, yaml])).toBe(A);
   });
 
-  test('is that of the sorted list for a folder', () => {
+  test('is that of the sorted list for a folder', async () => {
     const expected = createHash('sha256')
       .update(`${A}  unet/model.safetensors\n${B}  vae/model.safetensors\n`)
       .digest('hex');
-    expect(checkpointSha256(PARTS.files)).toBe(expected);
-    expect(checkpointSha256([...PARTS.files].reverse())).toBe(expected);
+    expect(await checkpointSha256(PARTS.files)).toBe(expected);
+    expect(await checkpointSha256([...PARTS.files].reverse())).toBe(expected);
   });
 });

@@ -141,7 +141,7 @@ export class BrowserDownloadStorage implements DownloadStorage {
       plan.files.map((_file, index) => pieceKeys(store, this.#prefix(id, index))),
     );
     const sizes = await this.heldBytes(download);
-    const entry: LocalRecord = { listing: toListing(plan, sizes), handles: [], pieces };
+    const entry: LocalRecord = { listing: await toListing(plan, sizes), handles: [], pieces };
     await store.set(recordKey(plan.kind, plan.name), entry, { durable: true });
     await store.delete([`${STATE}${id}`]);
   }
@@ -153,13 +153,16 @@ export class BrowserDownloadStorage implements DownloadStorage {
   }
 }
 
-function toListing(plan: DownloadPlan, sizes: readonly number[]): LocalRecord['listing'] {
+async function toListing(
+  plan: DownloadPlan,
+  sizes: readonly number[],
+): Promise<LocalRecord['listing']> {
   const { kind, name, isFolder, files } = plan;
   const content = files.map(({ url, sha256 }, index) => sha256 ?? `${url} ${sizes[index]}`);
   return {
     ...{ kind, name, source: 'browser', url: urlOf(kind, name) },
     filename: isFolder ? name : (files[0]?.path ?? name),
     files: files.map(({ path }, index) => ({ path, sizeBytes: sizes[index] ?? 0 })),
-    version: sha256Text(content.join('\n')).slice(0, 32),
+    version: (await sha256Text(content.join('\n'))).slice(0, 32),
   };
 }

@@ -90,7 +90,7 @@ export async function openPieceFile(options: PieceFileOptions): Promise<PartFile
       await saveEtag(null);
     },
     async sha256(onProgress, signal) {
-      const hash = createSha256();
+      const hash = await createSha256();
       let done = 0;
       for (const name of await pieceKeys(store, prefix)) {
         signal.throwIfAborted();

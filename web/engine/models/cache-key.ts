@@ -27,7 +27,7 @@ function sortedByPath(files: readonly HashedFile[]): HashedFile[] {
  * The checkpoint's own hash: of a single file its SHA-256, as A1111 shows it, whatever its `.yaml` says;
  * of a folder the SHA-256 of the lines `<sha256>  <path>\n` in order of path.
  */
-export function checkpointSha256(files: readonly HashedFile[]): string {
+export async function checkpointSha256(files: readonly HashedFile[]): Promise<string> {
   const weights = files.filter(({ path }) => !/\.ya?ml$/i.test(path));
   const [only] = weights;
   if (only && weights.length === 1) return only.sha256;
@@ -39,7 +39,7 @@ export function checkpointSha256(files: readonly HashedFile[]): string {
 }
 
 /** The key under which a compiled model is kept: equal parts give equal keys, whatever their order. */
-export function compiledKey(parts: CompiledKeyParts): string {
+export function compiledKey(parts: CompiledKeyParts): Promise<string> {
   return sha256Text(
     JSON.stringify({
       files: sortedByPath(parts.files).map(({ path, sha256 }) => [path, sha256]),

@@ -56,7 +56,7 @@ export async function loadCompiled(listing: ModelListing, options: LoadOptions):
     runtimeVersion,
     features: activations === 'float16' ? ['shader-f16'] : [],
   };
-  const key = compiledKey({ files, ...parts });
+  const key = await compiledKey({ files, ...parts });
   const stored = await readWhole(key, listing.name, options);
   if (stored) {
     await store.touch(key);
@@ -67,7 +67,7 @@ export async function loadCompiled(listing: ModelListing, options: LoadOptions):
     ...{ ...parts, kind: listing.kind, weights },
     files: files.map((file) => ({ ...file, sizeBytes: sizes.get(file.path) ?? 0 })),
   };
-  const about = { name: listing.name, sha256: checkpointSha256(files), origin };
+  const about = { name: listing.name, sha256: await checkpointSha256(files), origin };
   return withLock(
     writeLock(key),
     // Another tab may have compiled it while this one waited.
@@ -134,7 +134,7 @@ async function hashSources(
   const eta = createEta();
   let doneBytes = 0;
   for (const source of checkpoint.sources) {
-    const hash = createSha256();
+    const hash = await createSha256();
     for await (const bytes of readPieces(source, signal)) {
       hash.update(bytes);
       signal?.throwIfAborted();

@@ -57,7 +57,7 @@ async function shortHashOf(
 ): Promise<string> {
   const file = sources.open(listing).files.find(({ path }) => /\.safetensors$/i.test(path));
   if (!file || file.sizeBytes > MAX_BYTES) return '';
-  const hash = createSha256();
+  const hash = await createSha256();
   hash.update(await file.read(0, file.sizeBytes, signal ? { signal } : {}));
   return hash.digest().slice(0, 12);
 }

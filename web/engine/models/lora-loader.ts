@@ -64,7 +64,7 @@ export async function loadLoras(
     ({ use }) => use.textEncoderStrength !== 0 || use.unetStrength !== 0,
   );
   if (effective.length === 0) return { manifest: null, used };
-  const key = variantKey(
+  const key = await variantKey(
     base.key,
     effective.map(({ use, sha256 }) => ({ ...use, sha256 })),
   );
@@ -91,7 +91,7 @@ export async function loadLoras(
 function variantKey(
   base: string,
   loras: readonly { sha256: string; textEncoderStrength: number; unetStrength: number }[],
-): string {
+): Promise<string> {
   const parts = loras.map((lora) =>
     JSON.stringify([lora.sha256, lora.textEncoderStrength, lora.unetStrength]),
   );
@@ -188,7 +188,7 @@ async function hashLora(
   const known = (await store.readFingerprint(identity))?.files;
   const [whole, data] = [known?.[0], known?.[1]];
   if (whole && data?.path === DATA) return { file: whole.sha256, data: data.sha256 };
-  const [ofFile, ofData] = [createSha256(), createSha256()];
+  const [ofFile, ofData] = await Promise.all([createSha256(), createSha256()]);
   const options = signal ? { signal } : {};
   const length = await file.read(0, 8, options);
   const eta = createEta();

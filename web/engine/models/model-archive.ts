@@ -116,7 +116,7 @@ export async function readArchive(file: Blob, runtimeVersion: string): Promise<M
   if (!parsed.success) {
     throw invalid(`its header is wrong at ${parsed.error.issues[0]?.path.join('.') ?? '?'}`);
   }
-  const found = checkManifest(parsed.data.manifest);
+  const found = await checkManifest(parsed.data.manifest);
   const dataOffset = PRELUDE_BYTES + bytes.length;
   const expected = dataOffset + found.sizeBytes;
   if (file.size !== expected) {
@@ -168,10 +168,11 @@ function checkVersions(json: unknown, runtimeVersion: string): void {
   );
 }
 
-function checkManifest(found: Manifest): ArchivedManifest {
+async function checkManifest(found: Manifest): Promise<ArchivedManifest> {
   const { origin, key, sizeBytes, chunkBytes, model, baseKey } = found;
   if (!origin || baseKey !== undefined) throw invalid('it does not say what it was made of');
-  if (key !== compiledKey(origin)) throw invalid('its key is not that of what it was made of');
+  if (key !== (await compiledKey(origin)))
+    throw invalid('its key is not that of what it was made of');
   if (chunkBytes > CHUNK_BYTES) throw invalid(`its chunks have ${chunkBytes} bytes`);
   let total = 0;
   for (const { name, shardSizes, weights } of model.components) {

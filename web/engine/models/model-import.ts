@@ -105,11 +105,12 @@ async function listModel(
 ): Promise<Pick<ImportedModel, 'kind' | 'name'>> {
   const { kind, weights } = origin;
   const files = origin.files.map(({ path, sha256 }) => ({ path, sha256 }));
-  const content = checkpointSha256(files);
+  const content = await checkpointSha256(files);
   for (const listing of sources.listings) {
     if (listing.kind !== kind) continue;
     const known = await store.readFingerprint(sourceIdentity(listing));
-    if (known && checkpointSha256(known.files) === content) return { kind, name: listing.name };
+    if (known && (await checkpointSha256(known.files)) === content)
+      return { kind, name: listing.name };
   }
   const listing = await sources.adopt({
     ...{ kind, name: name.slice(0, MAX_NAME) || 'imported', version: `compiled ${content}` },
