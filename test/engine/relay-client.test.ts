@@ -87,7 +87,9 @@ function fakeEngine() {
     skip: () => calls.push('skip'),
     interrupt: () => calls.push('interrupt'),
     async close() {},
-    async activate() {},
+    async activate() {
+      calls.push('activate');
+    },
     setWaiting: (message) => calls.push(message === null ? 'turn' : 'waiting'),
   };
   return { engine, status, catalog, generations, calls };
@@ -134,36 +136,83 @@ const START = {
   unloadIdleMinutes: null,
 };
 
-/** One browser profile: its tabs share a lock. */
+/** One browser profile: its tabs share a lock, which one of them may steal. */
 function fakeLocks() {
-  let tail: Promise<unknown> = Promise.resolve();
-  let holders = 0;
+  interface Claim {
+    readonly task: (lock: Lock | null) => unknown;
+    readonly settle: ReturnType<typeof withResolvers<unknown>>;
+  }
+  let holder: Claim | null = null;
+  const queue: Claim[] = [];
+
+  function grant(claim: Claim) {
+    holder = claim;
+    const release = () => {
+      if (holder !== claim) return;
+      holder = null;
+      const next = queue.shift();
+      if (next) grant(next);
+    };
+    Promise.resolve()
+      .then(() => claim.task({} as Lock))
+      .then(claim.settle.resolve, claim.settle.reject)
+      .finally(release);
+  }
+
   return {
-    async request(_: string, options: LockOptions, task: (lock: Lock | null) => unknown) {
-      if (options.ifAvailable && holders > 0) return task(null);
-      holders += 1;
-      const turn = tail.then(() => {
-        options.signal?.throwIfAborted();
-        return task({} as Lock);
-      });
-      tail = turn.catch(() => {}).finally(() => (holders -= 1));
-      return turn;
+    request(_: string, options: LockOptions, task: Claim['task']) {
+      if (options.ifAvailable && holder) return Promise.resolve(task(null));
+      const claim = { task, settle: withResolvers<unknown>() };
+      if (options.steal) {
+        holder?.settle.reject(new DOMException('stolen', 'AbortError'));
+        grant(claim);
+      } else if (holder) {
+        queue.push(claim);
+        options.signal?.addEventListener('abort', () => {
+          const place = queue.indexOf(claim);
+          if (place < 0) return;
+          queue.splice(place, 1);
+          claim.settle.reject(new DOMException('aborted', 'AbortError'));
+        });
+      } else {
+        grant(claim);
+      }
+      return claim.settle.promise;
     },
   } as unknown as LockManager;
 }
 
+function withResolvers<T>() {
+  let resolve: (value: T) => void = () => {};
+  let reject: (error: unknown) => void = () => {};
+  const promise = new Promise<T>((yes, no) => {
+    [resolve, reject] = [yes, no];
+  });
+  return { promise, resolve, reject };
+}
+
 const clients: ReturnType<typeof connectRelay>[] = [];
 
-function connect({ locks = fakeLocks(), reply = () => Response.json(START) } = {}) {
+const RELAY = {
+  url: 'http://localhost:7860/easel/v1/relay',
+  tokenUrl: 'http://localhost:7860/easel/v1/engine-token',
+};
+
+function connect({
+  locks = fakeLocks(),
+  reply = () => Response.json(START),
+  relay = RELAY,
+}: {
+  locks?: LockManager;
+  reply?: () => Response;
+  relay?: typeof RELAY | null;
+} = {}) {
   const fake = fakeEngine();
   const sockets: FakeSocket[] = [];
   const client = connectRelay({
     engine: fake.engine,
     appVersion: '0.1.0',
-    relay: {
-      url: 'http://localhost:7860/easel/v1/relay',
-      tokenUrl: 'http://localhost:7860/easel/v1/engine-token',
-    },
+    relay,
     environment: {
       createSocket(url) {
         const socket = new FakeSocket(url);
@@ -326,6 +375,44 @@ describe('one tab of a profile', () => {
     await attach(second.sockets);
     expect(isElected).toBe(true);
     expect(second.calls).toEqual(['waiting', 'turn']);
+  });
+
+  test('takes over when asked to; the other gives up its connection, memory and job, and waits', async () => {
+    const locks = fakeLocks();
+    const first = connect({ locks });
+    const socket = await attach(first.sockets);
+    socket.say(JOB);
+    const second = connect({ locks });
+    await vi.waitFor(() => expect(second.states.at(-1)).toBe('waiting'));
+    second.client.takeOver();
+    await attach(second.sockets);
+    await vi.waitFor(() => expect(first.states.at(-1)).toBe('waiting'));
+    expect(socket.closedWith).toBe(1000);
+    expect(first.generations[0]?.options.signal?.aborted).toBe(true);
+    await vi.waitFor(() => expect(first.calls).toEqual(['turn', 'waiting', 'unload']));
+    // In the tab that has it there is nothing to take.
+    second.client.takeOver();
+
+    await second.client.close();
+    const again = await attach(first.sockets, 1);
+    expect(first.states.at(-1)).toBe('attached');
+    expect(first.calls).toEqual(['turn', 'waiting', 'unload', 'turn', 'activate']);
+    again.say({ ...JOB, jobId: 'j2' });
+    expect(first.generations).toHaveLength(2);
+  });
+
+  test('works alike without a bridge', async () => {
+    const locks = fakeLocks();
+    const first = connect({ locks, relay: null });
+    await vi.waitFor(() => expect(first.calls).toEqual(['turn']));
+    expect(first.states).toEqual(['off']);
+    const second = connect({ locks, relay: null });
+    await vi.waitFor(() => expect(second.states).toEqual(['off', 'waiting']));
+    second.client.takeOver();
+    await vi.waitFor(() => expect(second.states.at(-1)).toBe('off'));
+    await vi.waitFor(() => expect(first.states.at(-1)).toBe('waiting'));
+    await second.client.close();
+    await vi.waitFor(() => expect(first.states.at(-1)).toBe('off'));
   });
 });
 

@@ -187,6 +187,10 @@ export class FakeEngine implements Engine {
     this.calls.push('interrupt');
   }
 
+  takeOver(): void {
+    this.calls.push('take over');
+  }
+
   async close(): Promise<void> {
     this.calls.push('close');
   }

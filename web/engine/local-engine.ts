@@ -22,7 +22,7 @@ import { loadTaesd } from './taesd-use.ts';
 import { createUpscalers } from './upscaling/upscalers.ts';
 
 /** The engine that does the work; the relay's state is the relay client's own. */
-export interface LocalEngine extends Omit<Engine, 'onRelayStatus'> {
+export interface LocalEngine extends Omit<Engine, 'onRelayStatus' | 'takeOver'> {
   /** Loads the checkpoint that the engine was started with; failures are told in the status. */
   activate(): Promise<void>;
   /** The sentence to show while another tab of this profile works, null when it is this one's turn. */

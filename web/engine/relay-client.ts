@@ -13,6 +13,7 @@ import { createWatched, type Watched } from '../shared/watched.ts';
 import type { EngineConfig } from '../shared/worker-protocol.ts';
 import type { LocalEngine } from './local-engine.ts';
 import { createRelayJobs } from './relay-jobs.ts';
+import { joinElection } from './tab-election.ts';
 
 /** What the client uses of a WebSocket; tests hand in their own. */
 export interface RelaySocket {
@@ -49,11 +50,11 @@ export interface RelayClient {
   readonly elected: Promise<void>;
   /** Called at once with the present status and at every change; returns the unsubscriber. */
   onStatus(listener: (status: RelayStatus) => void): () => void;
+  /** Makes this tab the one that runs jobs, where another one is. */
+  takeOver(): void;
   close(): Promise<void>;
 }
 
-/** Held by the one tab of a profile that runs jobs; it also keeps the browser from freezing the tab. */
-const ENGINE_LOCK = 'easel-engine';
 const MIN_DELAY_MS = 500;
 const MAX_DELAY_MS = 10_000;
 
@@ -67,62 +68,73 @@ const MESSAGES = {
 } as const;
 
 export function connectRelay(options: RelayOptions): RelayClient {
-  const { relay, environment = browserEnvironment() } = options;
-  const status = createWatched<RelayStatus>(
-    relay
-      ? { state: 'connecting', message: MESSAGES.connecting }
-      : { state: 'off', message: MESSAGES.off },
-  );
-  if (!relay) {
-    return { elected: Promise.resolve(), onStatus: status.watch, close: async () => {} };
-  }
+  const { relay, engine, environment = browserEnvironment() } = options;
+  const start: RelayStatus = relay
+    ? { state: 'connecting', message: MESSAGES.connecting }
+    : { state: 'off', message: MESSAGES.off };
+  const status = createWatched(start);
   const ended = new AbortController();
   let elect = () => {};
   const elected = new Promise<void>((resolve) => {
     elect = resolve;
   });
-  const connection = createConnection({ ...options, relay, environment, status, ended });
 
-  async function runElected(): Promise<void> {
+  let turns = 0;
+
+  /** Works until another tab takes over, or this one closes. */
+  async function work(lost: AbortSignal): Promise<void> {
+    turns += 1;
     elect();
-    options.engine.setWaiting(null);
-    await connection.run();
+    engine.setWaiting(null);
+    if (status.value !== start) status.set(start);
+    // The first time whoever made the engine does that.
+    if (turns > 1) void engine.activate();
+    if (relay) {
+      const connection = createConnection({ ...options, relay, environment, status, ended: lost });
+      lost.addEventListener('abort', () => connection.close(), { once: true });
+      await connection.run();
+    } else {
+      await untilAborted(lost);
+    }
+    // What was in memory here the other tab loads for itself.
+    const isTaken = lost.aborted && !ended.signal.aborted;
+    if (isTaken) await engine.unloadCheckpoint().catch((error: unknown) => console.warn(error));
   }
 
-  async function run(): Promise<void> {
-    const { locks } = environment;
-    if (!locks) return runElected();
-    const ran = await locks.request(ENGINE_LOCK, { ifAvailable: true }, async (lock) => {
-      if (!lock) return false;
-      await runElected();
-      return true;
-    });
-    if (ran || ended.signal.aborted) return;
+  function wait(): void {
     status.set({ state: 'waiting', message: MESSAGES.waiting });
-    options.engine.setWaiting(MESSAGES.waiting);
-    await locks.request(ENGINE_LOCK, { signal: ended.signal }, runElected);
+    engine.setWaiting(MESSAGES.waiting);
   }
 
-  const running = run().catch((error: unknown) => {
+  const { locks } = environment;
+  const election = joinElection({ locks, onTurn: work, onWait: wait, ended: ended.signal });
+  const over = election.over.catch((error: unknown) => {
     if (!ended.signal.aborted) console.error('The relay client ended.', error);
   });
 
   return {
     elected,
     onStatus: status.watch,
+    takeOver: election.takeOver,
     async close() {
       ended.abort();
-      connection.close();
-      await running;
+      await over;
     },
   };
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
 
 interface ConnectionOptions extends RelayOptions {
   readonly relay: NonNullable<EngineConfig['relay']>;
   readonly environment: RelayEnvironment;
   readonly status: Watched<RelayStatus>;
-  readonly ended: AbortController;
+  readonly ended: AbortSignal;
 }
 
 /** Connects again and again until closed, or until the bridge says that the page is outdated. */
@@ -190,7 +202,7 @@ function createConnection(options: ConnectionOptions) {
     const url = new URL(relay.url);
     url.protocol = url.protocol.replace('http', 'ws');
     url.searchParams.set(RELAY_TOKEN_PARAMETER, await fetchToken());
-    ended.signal.throwIfAborted();
+    ended.throwIfAborted();
     const opened = environment.createSocket(url.href);
     socket = opened;
     const unwatch: (() => void)[] = [];
@@ -247,7 +259,7 @@ function createConnection(options: ConnectionOptions) {
   return {
     async run(): Promise<void> {
       globalThis.addEventListener?.('online', onOnline);
-      for (let failures = 0; !ended.signal.aborted; failures++) {
+      for (let failures = 0; !ended.aborted; failures++) {
         try {
           const code = await connectOnce();
           if (code === CLOSE_CODES.versionMismatch) {
@@ -259,10 +271,10 @@ function createConnection(options: ConnectionOptions) {
             return;
           }
           if (status.value.state === 'attached') failures = 0;
-          if (ended.signal.aborted) return;
+          if (ended.aborted) return;
           status.set({ state: 'connecting', message: MESSAGES.lost });
         } catch (error) {
-          if (ended.signal.aborted) return;
+          if (ended.aborted) return;
           const isOurs = error instanceof GenerationError;
           status.set({
             state: isOurs ? 'refused' : 'connecting',

@@ -52,6 +52,8 @@ async function perform(
   const { id } = call;
   switch (call.type) {
     case 'load-checkpoint':
+      // Whoever asks in this tab wants it here.
+      relay?.takeOver();
       await target.loadCheckpoint(call.name, { signal });
       return {};
     case 'unload-checkpoint':
@@ -81,6 +83,7 @@ async function perform(
     case 'count-tokens':
       return { tokenCounts: await target.countTokens(call.prompts) };
     case 'generate': {
+      relay?.takeOver();
       const summary = await target.generate(call.params, {
         signal,
         onProgress: (progress) => send({ type: 'progress', id, progress }),
@@ -134,6 +137,7 @@ addEventListener('message', ({ data }: MessageEvent<WorkerRequest>) => {
   else if (data.type === 'cancel') aborts.get(data.id)?.abort();
   else if (data.type === 'skip') engine?.skip();
   else if (data.type === 'interrupt') engine?.interrupt();
+  else if (data.type === 'take-over') relay?.takeOver();
   else if (engine) void answer(data, engine);
   else refuse(data);
 });

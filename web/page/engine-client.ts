@@ -191,6 +191,10 @@ class EngineClient implements Engine {
     this.#worker?.postMessage({ type: 'interrupt' });
   }
 
+  takeOver(): void {
+    this.#worker?.postMessage({ type: 'take-over' });
+  }
+
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;

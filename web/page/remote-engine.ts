@@ -195,6 +195,9 @@ class RemoteEngine implements Engine {
     if (this.#jobId) this.#post(`easel/v1/jobs/${this.#jobId}/interrupt`);
   }
 
+  /** The engine is another machine's, and stays there. */
+  takeOver(): void {}
+
   async close(): Promise<void> {
     this.#isClosed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);

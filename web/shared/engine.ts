@@ -167,6 +167,8 @@ export interface Engine {
   skip(): void;
   /** Ends the running job after the present step; its `generate` resolves with what exists. */
   interrupt(): void;
+  /** Makes this tab the engine where another tab of the browser is; a job asked for does so too. */
+  takeOver(): void;
   /** Releases sessions, socket and store; safe to call twice. */
   close(): Promise<void>;
 }

@@ -64,6 +64,7 @@ export type WorkerRequest =
   | { readonly type: 'cancel'; readonly id: number }
   | { readonly type: 'skip' }
   | { readonly type: 'interrupt' }
+  | { readonly type: 'take-over' }
   | { readonly type: 'close' };
 
 /** The answer to one request; what it asked for is there, the rest is not. */

@@ -295,6 +295,7 @@ export const en = {
       waiting: 'Bridge: another tab serves it',
       refused: 'The bridge refused this tab',
     },
+    takeOver: 'Use this tab instead',
     locked: 'The bridge asks for its password',
     signIn: 'Sign in',
   },

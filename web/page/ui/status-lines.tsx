@@ -32,7 +32,7 @@ export function DeviceLine() {
 
 /** Whether the bridge is connected. */
 export function BridgeLine() {
-  const { state } = useApp();
+  const { state, engine } = useApp();
   const relay = state.relay.value;
   if (state.server.value === 'locked') {
     return (
@@ -56,6 +56,11 @@ export function BridgeLine() {
           {text}
         </a>
       </p>
+      {relay.state === 'waiting' && (
+        <button type="button" class="chip" onClick={() => engine.takeOver()}>
+          {t.bridge.takeOver}
+        </button>
+      )}
     </div>
   );
 }
