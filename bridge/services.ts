@@ -80,6 +80,8 @@ export interface QueueView {
 }
 
 export interface JobService {
+  /** Throws what `submit` would reject with at once, so that nothing is spent on a request without a place. */
+  assertRoom(client: string): void;
   /**
    * Queues a job and resolves when it is finished. Rejects with `GenerationError`: `busy` (queue full),
    * `no-tab` (no engine within the wait), `cancelled` (`signal` aborted while it waited) or the engine's own error.

@@ -67,6 +67,7 @@ export function generationRoutes(
   });
 
   async function generate(c: Context, route: Route, request: GenerationRequest) {
+    services.jobs.assertRoom(clientName(c));
     const view = await readView();
     return await reply(c, runRequest(route, request, { ...surroundings(c), view }));
   }

@@ -16,7 +16,14 @@ import type {
 import { Dispatcher } from './dispatcher.ts';
 import { EngineWait } from './engine-wait.ts';
 import { HangUps } from './hang-ups.ts';
-import type { JobRecord, JobStore, Lease, StoredResult, StoreEvent } from './job-store.ts';
+import {
+  type JobRecord,
+  type JobStore,
+  type Lease,
+  queueFull,
+  type StoredResult,
+  type StoreEvent,
+} from './job-store.ts';
 import { createWaiter, jobView, LiveJob, type Waiter } from './live-job.ts';
 import { picturesOf } from './save-pictures.ts';
 import { ownerOf } from './turns.ts';
@@ -114,11 +121,9 @@ export class JobBroker implements JobService, RelayListener {
     request: JobRequest,
     { signal, onAccepted }: { signal?: AbortSignal; onAccepted?: (jobId: string) => void } = {},
   ): Promise<JobResult> {
-    if (this.#isStopping) throw STOPPING;
+    this.assertRoom(request.client);
     if (signal?.aborted) throw parseError(CANCELLED);
-    if (this.#relay.isBlocked && !this.#hasOthers) throw this.#engineWait.error();
     const owner = requestOwner();
-    this.#refuseGreed({ ...request, owner });
     const jobId = randomUUID();
     const waiter = createWaiter();
     // A rejection is reported by the await below, wherever it happens first.
@@ -144,13 +149,19 @@ export class JobBroker implements JobService, RelayListener {
     }
   }
 
-  /** A quarter of the queue is one client's, so that the others find room as well. */
-  #refuseGreed(request: JobRequest & { readonly owner: string | undefined }): void {
+  assertRoom(client: string): void {
+    if (this.#isStopping) throw STOPPING;
+    if (this.#relay.isBlocked && !this.#hasOthers) throw this.#engineWait.error();
     const { limit } = this.#options;
+    const open = this.#store.open();
+    // A quarter of the queue is one client's, so that the others find room as well.
     const most = Math.max(1, Math.ceil(limit / CLIENT_SHARE));
-    const owner = ownerOf(request);
-    const own = this.#store.open().filter((record) => ownerOf(record) === owner).length;
-    if (limit < CLIENT_SHARE || own < most) return;
+    const owner = ownerOf({ owner: requestOwner(), client });
+    const own = open.filter((record) => ownerOf(record) === owner).length;
+    if (limit < CLIENT_SHARE || own < most) {
+      if (open.length >= limit) throw queueFull(limit);
+      return;
+    }
     throw new GenerationError(
       'busy',
       `You have ${own} jobs in the queue, as many as one client may. Wait for one to end; --queue-size makes room for more.`,

@@ -28,6 +28,7 @@ afterAll(() => folder.remove());
 function services(calls: string[]): BridgeServices {
   return {
     jobs: {
+      assertRoom: () => {},
       submit: async () => {
         calls.push('submit');
         throw new Error('not in this test');

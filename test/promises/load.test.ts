@@ -117,6 +117,9 @@ describe('a crowd', () => {
       );
     }
     const grownMiB = bridge.usage().rssMiB - before;
+    // Nothing is spent on a request without a place: that its picture is none is not found out.
+    const unread = { prompt: 'x', init_images: ['no picture'] };
+    expect((await send('/sdapi/v1/img2img', unread, 'client-5')).status).toBe(503);
     expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([503]));
     expect(replies.every(({ retryAfter }) => Number(retryAfter) > 0)).toBe(true);
     const times = replies.map(({ ms }) => ms);

@@ -238,6 +238,7 @@ function createFakeJobs({ isManual = false, isDiskFull = false, failure }: FakeO
   }
 
   const jobs: BridgeServices['jobs'] = {
+    assertRoom: () => {},
     submit(request, { signal, onAccepted } = {}) {
       requests.push(request);
       if (failure) return Promise.reject(failure);
