@@ -79,18 +79,33 @@ describe('the device over the engine’s life', () => {
   });
 
   test('R9 is blocked, not exchanged for the processor, when no adapter comes after a loss', async () => {
-    const { device, said, runtimes } = setUp([GPU, PROCESSOR, PROCESSOR, GPU]);
+    const choices = [GPU, PROCESSOR];
+    const { device, said, runtimes } = setUp(choices);
     await device.acquire();
     runtimes[0]!.lose('unknown');
-    await vi.waitFor(() => expect(said).toContain('lost: unknown'));
+    // Known before a job asks.
+    await vi.waitFor(() => expect(said).toEqual(['webgpu', 'lost: unknown', 'blocked']));
     await expect(device.acquire()).rejects.toMatchObject({
       code: 'webgpu-unavailable',
       message: expect.stringContaining('two minutes'),
     });
     expect(said.at(-1)).toBe('blocked');
     // It comes back by itself.
+    choices.push(GPU);
     await vi.waitFor(() => expect(said.at(-1)).toBe('back'));
     await expect(device.acquire()).resolves.toMatchObject({ device: { provider: 'webgpu' } });
+    await device.close();
+  });
+
+  test('R9 says after a loss that it is blocked also where WebGPU was insisted on', async () => {
+    const missing = new GenerationError('webgpu-unavailable', 'no adapter');
+    const { device, runtimes } = setUp([GPU, missing]);
+    await device.acquire();
+    runtimes[0]!.lose('unknown');
+    await vi.waitFor(() => expect(runtimes[0]!.isClosed).toBe(true));
+    await expect(device.acquire()).rejects.toMatchObject({
+      message: expect.stringContaining('two minutes'),
+    });
     await device.close();
   });
 

@@ -37,6 +37,14 @@ export interface EngineDevice {
 /** Waits between looks for an adapter; after a second GPU crash the browser gives none for two minutes. */
 const RETRY_DELAYS_MS = [1_000, 2_000, 5_000, 10_000];
 
+function blockedError(cause?: unknown): GenerationError {
+  return new GenerationError(
+    'webgpu-unavailable',
+    'The graphics device is blocked: after a crash the browser gives no adapter for up to two minutes. Easel keeps trying; restarting the browser helps at once.',
+    { cause },
+  );
+}
+
 export function createEngineDevice(
   access: DeviceAccess,
   listener: EngineDeviceListener,
@@ -52,13 +60,11 @@ export function createEngineDevice(
 
   /** The choice, which after a loss must not fall from the graphics card to the processor unsaid. */
   async function choose(): Promise<DeviceChoice> {
-    const choice = await access.choose();
-    if (hadGpu && choice.info.provider === 'wasm') {
-      throw new GenerationError(
-        'webgpu-unavailable',
-        'The graphics device is blocked: after a crash the browser gives no adapter for up to two minutes. Easel keeps trying; restarting the browser helps at once.',
-      );
-    }
+    const choice = await access.choose().catch((error: unknown) => {
+      const isMissing = error instanceof GenerationError && error.code === 'webgpu-unavailable';
+      throw hadGpu && isMissing ? blockedError(error) : error;
+    });
+    if (hadGpu && choice.info.provider === 'wasm') throw blockedError();
     hadGpu = choice.info.provider === 'webgpu';
     return choice;
   }
@@ -89,6 +95,17 @@ export function createEngineDevice(
     }, delayMs);
   }
 
+  /** Finds out what there is now, and looks again later where that is nothing. */
+  async function probe(): Promise<void> {
+    try {
+      listener.onDevice((await choose()).info);
+    } catch (error) {
+      if (isClosed) return;
+      block(error);
+      retryLater(0);
+    }
+  }
+
   async function open(): Promise<Runtime> {
     const choice = await choose();
     const runtime = await access.open(choice);
@@ -100,6 +117,8 @@ export function createEngineDevice(
       listener.onLost(reason);
       // Sessions of a lost device still hold memory of the runtime.
       runtime.close().catch(() => {});
+      // Whether there is another device is known before the next job asks.
+      void probe();
     });
     return runtime;
   }
@@ -113,14 +132,7 @@ export function createEngineDevice(
   }
 
   return {
-    async probe() {
-      try {
-        listener.onDevice((await choose()).info);
-      } catch (error) {
-        block(error);
-        retryLater(0);
-      }
-    },
+    probe,
     async acquire() {
       opening ??= open();
       try {
