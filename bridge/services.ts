@@ -27,6 +27,8 @@ export interface PictureSaving {
   readonly folder: string | null;
   /** A text file with the infotext beside each. */
   readonly hasText: boolean;
+  /** Words of a prompt that `[prompt_words]` takes; A1111's 8 where left out. */
+  readonly maxPromptWords?: number | undefined;
   /** Which byproducts lie beside each. */
   readonly byproducts?: readonly ByproductKind[] | undefined;
 }

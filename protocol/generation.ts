@@ -22,6 +22,8 @@ export const HIDEABLE_INFOTEXT_KEYS = [
   'Model hash',
   'VAE',
   'VAE hash',
+  'Lora hashes',
+  'TI hashes',
   'Version',
 ] as const;
 
@@ -91,6 +93,8 @@ export const hiresParams = z.object({
   negativePrompt: prompt.nullable().default(null),
   /** Name of the checkpoint of this pass; null is the first pass's. */
   checkpoint: z.string().max(1000).nullable().default(null),
+  /** Its texts are encoded with the first pass's LoRAs; the UNet has its own all the same. */
+  usesFirstTexts: z.boolean().default(false),
   /** A picture in the place of the first pass's. */
   firstPassImage: encodedImage.nullable().default(null),
 });
@@ -140,6 +144,11 @@ export const samplingOptions = z.object({
   zeroTerminalSnr: z.boolean().default(false),
   /** Half precision in the noise schedule, as A1111 before 1.7. */
   downcastAlphas: z.boolean().default(false),
+  /** Named schedules run from 10 to 0.1 whatever the checkpoint. */
+  useOldKarrasSigmas: z.boolean().default(false),
+  /** Shape of the Beta schedule's distribution. */
+  betaDistAlpha: z.number().min(0.01).max(100).default(0.6),
+  betaDistBeta: z.number().min(0.01).max(100).default(0.6),
 });
 export type SamplingOptions = z.infer<typeof samplingOptions>;
 
@@ -307,6 +316,13 @@ export const generationParams = z.object({
   usesNetworks: z.boolean().default(true),
   /** Prompt editing as A1111 before 1.6: numbers with a point are shares, in both passes. */
   useOldScheduling: z.boolean().default(false),
+  /** Prompt editing counts the steps of second order samplers once, not twice. */
+  countsSecondOrderOnce: z.boolean().default(false),
+  /** SD 1: brackets weigh as in A1111's first versions, token by token, and a prompt ends at 75. */
+  usesOldEmphasis: z.boolean().default(false),
+  /** SDXL: upper left corner, in pixels, of the part of a picture that the UNet is told it makes. */
+  cropTop: z.int().min(0).max(GENERATION_LIMITS.maxSide).default(0),
+  cropLeft: z.int().min(0).max(GENERATION_LIMITS.maxSide).default(0),
   /** Name of the checkpoint as the catalogue has it; null is the one in use. */
   checkpoint: z.string().max(1000).nullable().default(null),
   /** Name of a VAE, `None` for the checkpoint's own, `Automatic`; null is the one that the engine was started with. */

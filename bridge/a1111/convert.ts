@@ -15,17 +15,16 @@ import {
 import { outpaintPlace } from '../../protocol/outpaint-size.ts';
 import type { SamplerName } from '../../protocol/samplers.ts';
 import { applyNamedStyles, type PromptStyle } from '../../protocol/styles.ts';
-import type { PictureSaving } from '../services.ts';
-import { savedByproducts } from './byproducts.ts';
 import { type CheckpointEntry, findCheckpoint } from './checkpoints.ts';
 import type { ControlnetName } from './controlnet/names.ts';
 import { stencilOf } from './controlnet/stencil.ts';
 import { controlsOf, isControlnetScript } from './controlnet/units.ts';
 import { ApiError } from './errors.ts';
 import { inertFieldNotes } from './fields.ts';
+import { outputFormatOf, qualityOf } from './file-options.ts';
 import { hiresOf, passSizes, resizeUpscalerOf } from './hires.ts';
 import { readImage } from './image-input.ts';
-import type { Options } from './options.ts';
+import { type Options, optionNumber } from './options.ts';
 import { chooseSampler } from './sampler-choice.ts';
 import { samplingOptionsOf } from './sampling-options.ts';
 import type { Img2imgRequest, Txt2imgRequest } from './schemas.ts';
@@ -60,11 +59,6 @@ export function drawRandomSeed(): number {
   return randomInt(0, MAX_RANDOM_SEED + 1);
 }
 
-function optionNumber(options: Options, key: string, fallback: number): number {
-  const value = options[key];
-  return typeof value === 'number' ? value : fallback;
-}
-
 /** A1111's rule for the s_ parameters: an option that is not at its default wins over the request. */
 function preferOption(options: Options, key: string, neutral: number, asked: number | null) {
   const option = optionNumber(options, key, neutral);
@@ -89,12 +83,6 @@ function chooseClipSkip(asked: number | null, options: Options): number {
   return Math.min(12, Math.max(1, value));
 }
 
-const FORMATS: ReadonlyMap<unknown, GenerationParams['outputFormat']> = new Map([
-  ['jpg', 'jpg'],
-  ['jpeg', 'jpg'],
-  ['webp', 'webp'],
-]);
-
 /** Steps between two live previews; 0 is none. */
 function previewEverySteps(options: Options): number {
   if (options.live_previews_enable === false) return 0;
@@ -115,48 +103,19 @@ function autoencoders(options: Options) {
   } satisfies GenerationInput;
 }
 
-/** The format of pictures that the option `samples_format` asks for. */
-export function outputFormatOf(options: Options): GenerationParams['outputFormat'] {
-  return FORMATS.get(options.samples_format) ?? 'png';
-}
-
-/** How JPEG and WebP are written. */
-export function qualityOf(options: Options) {
-  const quality = Math.trunc(optionNumber(options, 'jpeg_quality', 80));
-  return {
-    quality: Math.min(100, Math.max(1, quality)),
-    isLossless: options.webp_lossless === true,
-  } satisfies GenerationInput;
-}
-
 /** Options that leave a key out of infotexts when they are off. */
 const KEY_OPTIONS = [
   ['add_model_name_to_info', 'Model'],
   ['add_model_hash_to_info', 'Model hash'],
   ['add_vae_name_to_info', 'VAE'],
   ['add_vae_hash_to_info', 'VAE hash'],
+  ['lora_add_hashes_to_infotext', 'Lora hashes'],
+  ['textual_inversion_add_hashes_to_infotext', 'TI hashes'],
   ['add_version_to_infotext', 'Version'],
 ] as const;
 
 function hiddenInfotextKeys(options: Options) {
   return KEY_OPTIONS.filter(([option]) => options[option] === false).map(([, key]) => key);
-}
-
-/** How pictures are saved where the options say otherwise than Easel does by itself. */
-export function savingOf(options: Options): PictureSaving | undefined {
-  const text = (key: string) => (typeof options[key] === 'string' ? options[key] : '');
-  const file = text('samples_filename_pattern');
-  const folder = options.save_to_dirs === false ? null : text('directories_filename_pattern');
-  const hasText = options.save_txt === true;
-  const byproducts = savedByproducts(options);
-  const isOwnWay = file === '' && folder === '' && !hasText && byproducts.length === 0;
-  if (isOwnWay) return undefined;
-  return { file, folder, hasText, ...(byproducts.length > 0 ? { byproducts } : {}) };
-}
-
-/** The format of scripts' grids that the option `grid_format` asks for. */
-export function gridFormatOf(options: Options): GenerationParams['outputFormat'] {
-  return FORMATS.get(options.grid_format) ?? 'png';
 }
 
 const NOISE_SOURCES: ReadonlyMap<unknown, GenerationParams['randnSource']> = new Map([
@@ -298,7 +257,8 @@ export function fromTxt2img(request: Txt2imgRequest, context: ConversionContext)
   const { params, notes } = commonParams(request, context);
   const { styles = [], upscalers = [], checkpoints = [] } = context;
   const withLora = (prompt: string) => withOptionLora(prompt, context.options);
-  const first = { ...params, styles, upscalers, checkpoints, withLora };
+  const usesFirstTexts = context.options.hires_fix_use_firstpass_conds === true;
+  const first = { ...params, styles, upscalers, checkpoints, withLora, usesFirstTexts };
   const { hires, notes: hiresNotes } = hiresOf(request, first);
   const { controlnets = [] } = context;
   const units = controlsOf(request, { controlnets, hasInitImage: false });

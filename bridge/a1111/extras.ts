@@ -4,8 +4,8 @@ import { type GenerationParams, generationParams } from '../../protocol/generati
 import { readPngText, writePngText } from '../../protocol/png-text.ts';
 import type { BridgeServices } from '../services.ts';
 import { listUpscalers } from './catalog-routes.ts';
-import { outputFormatOf, qualityOf } from './convert.ts';
 import { ApiError } from './errors.ts';
+import { outputFormatOf, qualityOf } from './file-options.ts';
 import { type InputImage, readImage } from './image-input.ts';
 import { readOptions } from './options.ts';
 import type { extrasSingleImageRequest } from './schemas.ts';

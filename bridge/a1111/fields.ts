@@ -96,7 +96,12 @@ export const FIELDS: readonly FieldEntry[] = [
   works('hr_negative_prompt', '', 'txt2img'),
   works('init_images', 'PNG, JPEG or WebP as base64; addresses are refused', 'img2img'),
   works('resize_mode', '', 'img2img'),
-  inert('image_cfg_scale', 'for instruct-pix2pix models', undefined, 'img2img'),
+  inert(
+    'image_cfg_scale',
+    'for InstructPix2Pix checkpoints, whose UNet reads the picture beside the latents; none is read here',
+    undefined,
+    'img2img',
+  ),
   works('mask', 'white is redrawn; with transparency the alpha is the mask', 'img2img'),
   works('mask_blur', '', 'img2img'),
   works('mask_blur_x', '', 'img2img'),

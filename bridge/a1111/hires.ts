@@ -27,6 +27,8 @@ export interface FirstPass {
   /** Names of the upscalers that are files. */
   readonly upscalers: readonly string[];
   readonly checkpoints: readonly CheckpointEntry[];
+  /** Whether its texts are the first pass's work. */
+  readonly usesFirstTexts: boolean;
 }
 
 /** The second pass of a request, or null without one. An unknown upscaler becomes "Latent", with a note. */
@@ -64,6 +66,7 @@ export function hiresOf(
       prompt: prompt === first.prompt ? null : prompt,
       negativePrompt: texts.negativePrompt === first.negativePrompt ? null : texts.negativePrompt,
       checkpoint: chooseCheckpoint(request.hr_checkpoint_name, first.checkpoints),
+      usesFirstTexts: first.usesFirstTexts,
       firstPassImage: request.firstpass_image
         ? readImage(request.firstpass_image).bytes.toString('base64')
         : null,

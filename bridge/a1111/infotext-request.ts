@@ -73,6 +73,7 @@ export function withInfotext(
   if (typeof body.infotext !== 'string' || body.infotext.trim() === '') return body;
   const values = parseInfotext(body.infotext, {
     useOldHiresSize: options.use_old_hires_fix_width_height === true,
+    autoBackcompat: options.auto_backcompat !== false,
   });
   const overrides = settingOverrides(values, options).map(({ setting, value }) => [setting, value]);
   const given = isRecord(body.override_settings) ? body.override_settings : {};

@@ -33,6 +33,8 @@ const readOnly = (key: string, fallback: OptionEntry['default'], about: string):
 });
 
 const NO_PATHS = 'the API writes no path; use the command line';
+const NO_MERGING =
+  'a picture is made of all its tokens: merging changes a compiled graph’s shapes, and the picture with them';
 const TAB_DECIDES = 'the tab decides';
 
 /**
@@ -97,6 +99,7 @@ export const OPTIONS: readonly OptionEntry[] = [
     '',
     'folders below the output folder; empty is the day’s, `YYYYMMDD`',
   ),
+  works('directories_max_prompt_words', 8, 'words of `[prompt_words]`', { min: 1, max: 20 }),
   works('save_to_dirs', true, 'false: no folder below the output folder'),
   readOnly('temp_dir', '', NO_PATHS),
   readOnly('clean_temp_dir_at_start', false, NO_PATHS),
@@ -157,9 +160,11 @@ export const OPTIONS: readonly OptionEntry[] = [
     choices: ['first pass', 'second pass', 'both passes'],
   }),
   works('refiner_switch_by_sample_steps', false, 'the refiner takes over by steps, not by times'),
-  inert('token_merging_ratio', 0, 'not supported'),
-  inert('token_merging_ratio_img2img', 0, 'not supported'),
-  inert('token_merging_ratio_hr', 0, 'not supported'),
+  inert('token_merging_ratio', 0, NO_MERGING),
+  inert('token_merging_ratio_img2img', 0, NO_MERGING),
+  inert('token_merging_ratio_hr', 0, NO_MERGING),
+  works('sdxl_crop_top', 0, 'SDXL: what the UNet is told of the crop', { min: 0, max: 4096 }),
+  works('sdxl_crop_left', 0, 'SDXL: what the UNet is told of the crop', { min: 0, max: 4096 }),
   works(
     'pad_cond_uncond',
     false,
@@ -172,14 +177,38 @@ export const OPTIONS: readonly OptionEntry[] = [
   ),
   inert('batch_cond_uncond', true, TAB_DECIDES),
   works('s_min_uncond', 0, 'skips the negative prompt below this sigma', { min: 0, max: 15 }),
-  inert('use_old_emphasis_implementation', false, 'not supported'),
+  works(
+    'use_old_emphasis_implementation',
+    false,
+    'SD 1 checkpoints: brackets weigh token by token, and a prompt ends at 75 tokens; others take no notice, where A1111 fails',
+  ),
+  works('use_old_karras_scheduler_sigmas', false, 'every named schedule runs from 10 to 0.1'),
+  inert(
+    'no_dpmpp_sde_batch_determinism',
+    false,
+    'in A1111 a picture’s noise is then drawn at random for each batch, which no seed repeats',
+  ),
+  works(
+    'hires_fix_use_firstpass_conds',
+    false,
+    'the second pass’s texts are encoded with the first pass’s LoRAs',
+  ),
   works('use_old_scheduling', false, 'prompt editing as before 1.6'),
   works(
     'use_old_hires_fix_width_height',
     false,
     'hires fix: `width` and `height` are the second pass’s size',
   ),
-  inert('dont_fix_second_order_samplers_schedule', false, 'not supported'),
+  works(
+    'dont_fix_second_order_samplers_schedule',
+    false,
+    'of A1111 before 1.6: prompt editing counts the steps of second order samplers once',
+  ),
+  works(
+    'auto_backcompat',
+    true,
+    'a request’s `infotext` of an old version switches its old ways on',
+  ),
   inert('interrogate_clip_num_beams', 1, 'no captioner'),
   works('add_model_hash_to_info', true, 'where the hash is known'),
   works('add_model_name_to_info', true, ''),
@@ -187,6 +216,8 @@ export const OPTIONS: readonly OptionEntry[] = [
   works('add_vae_name_to_info', true, 'where a VAE was chosen'),
   inert('add_user_name_to_info', false, 'there are no users'),
   works('add_version_to_infotext', true, ''),
+  works('lora_add_hashes_to_infotext', true, ''),
+  works('textual_inversion_add_hashes_to_infotext', true, ''),
   inert('show_progressbar', true, 'always'),
   works('live_previews_enable', true, 'false: no pictures in progress replies'),
   inert('live_previews_image_format', 'png', TAB_DECIDES),
@@ -247,6 +278,8 @@ export const OPTIONS: readonly OptionEntry[] = [
     choices: ['Default', 'Zero Terminal SNR'],
   }),
   works('use_downcasted_alpha_bar', false, 'half precision in the noise schedule'),
+  works('beta_dist_alpha', 0.6, 'scheduler Beta', { min: 0.01, max: 1 }),
+  works('beta_dist_beta', 0.6, 'scheduler Beta', { min: 0.01, max: 1 }),
   works('skip_early_cond', 0, 'share of the steps that goes without the negative prompt', {
     min: 0,
     max: 1,

@@ -12,6 +12,12 @@ import { OPTIONS, type OptionEntry, optionEntry } from './option-table.ts';
 /** Every known option with its value: the defaults, what was set, and what is worked out on reading. */
 export type Options = Readonly<Record<string, unknown>>;
 
+/** A number among the options; `fallback` for what is none. */
+export function optionNumber(options: Options, key: string, fallback: number): number {
+  const value = options[key];
+  return typeof value === 'number' ? value : fallback;
+}
+
 export interface OptionsView {
   readonly options: Options;
   readonly checkpoints: readonly CheckpointEntry[];

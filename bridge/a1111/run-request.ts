@@ -6,14 +6,8 @@ import type { BridgeServices, JobResult } from '../services.ts';
 import { batchGrid } from './batch-grid.ts';
 import { returnedByproducts, savedByproducts, withByproducts } from './byproducts.ts';
 import { listControlnets } from './controlnet/names.ts';
-import {
-  type ConversionContext,
-  drawRandomSeed,
-  fromImg2img,
-  fromTxt2img,
-  gridFormatOf,
-  savingOf,
-} from './convert.ts';
+import { type ConversionContext, drawRandomSeed, fromImg2img, fromTxt2img } from './convert.ts';
+import { gridFormatOf, savingOf } from './file-options.ts';
 import { parseBody } from './json-body.ts';
 import { applyOverrides, type OptionsView } from './options.ts';
 import { describeJob, echo, type ImagesResponse, toImagesResponse } from './replies.ts';

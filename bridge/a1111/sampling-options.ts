@@ -26,12 +26,19 @@ const SAMPLING_KEYS: Readonly<Record<string, keyof SamplingOptions>> = {
   s_min_uncond_all: 'isMinUncondOnAllSteps',
   skip_early_cond: 'skipEarlyCond',
   use_downcasted_alpha_bar: 'downcastAlphas',
+  use_old_karras_scheduler_sigmas: 'useOldKarrasSigmas',
+  beta_dist_alpha: 'betaDistAlpha',
+  beta_dist_beta: 'betaDistBeta',
 };
 
 /** Of A1111's two ways of padding the older one wins. */
 function uncondPadding(options: Options) {
   if (options.pad_cond_uncond_v0 === true) return 'pad-v0';
   return options.pad_cond_uncond === true ? 'pad' : 'separate';
+}
+
+function cropSide(value: unknown): number {
+  return typeof value === 'number' ? Math.trunc(value) : 0;
 }
 
 /** What the options say about sampling and prompts, as a job's parameters. Values were checked when they were set. */
@@ -50,6 +57,10 @@ export function samplingOptionsOf(options: Options) {
     emphasis: EMPHASIS_MODES.find((mode) => mode === options.emphasis) ?? 'Original',
     commaPadding: typeof comma === 'number' ? Math.trunc(comma) : 20,
     useOldScheduling: options.use_old_scheduling === true,
+    countsSecondOrderOnce: options.dont_fix_second_order_samplers_schedule === true,
+    usesOldEmphasis: options.use_old_emphasis_implementation === true,
+    cropTop: cropSide(options.sdxl_crop_top),
+    cropLeft: cropSide(options.sdxl_crop_left),
     uncondPadding: uncondPadding(options),
     correctsColors: options.img2img_color_correction === true,
   } satisfies GenerationInput;

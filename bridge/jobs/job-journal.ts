@@ -19,6 +19,7 @@ const storedRecord = z.object({
   saving: z
     .object({
       ...{ file: z.string(), folder: z.string().nullable(), hasText: z.boolean() },
+      maxPromptWords: z.int().min(1).max(100).optional(),
       byproducts: z.array(z.enum(BYPRODUCT_KINDS)).optional(),
     })
     .optional(),

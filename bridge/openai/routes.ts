@@ -1,7 +1,8 @@
 import { type Context, Hono } from 'hono';
+import { savedByproducts, withByproducts } from '../a1111/byproducts.ts';
 import { type CheckpointEntry, findCheckpoint, listCheckpoints } from '../a1111/checkpoints.ts';
 import { clientName, requestKey } from '../a1111/client-name.ts';
-import { savingOf } from '../a1111/convert.ts';
+import { savingOf } from '../a1111/file-options.ts';
 import { parseBody, readJson } from '../a1111/json-body.ts';
 import { readOptions } from '../a1111/options.ts';
 import { answerOtherMethods } from '../a1111/other-methods.ts';
@@ -30,14 +31,16 @@ export function openaiRoutes(services: BridgeServices, settings: A1111Settings =
 
   async function generate(c: Context, request: ImageGenerationRequest | ImageEditRequest) {
     const view = await readOptions(services, settings.optionDefaults);
-    const params = toGenerationParams(request, view);
+    const isSaving = settings.saveImages !== 'requested' && view.options.samples_save !== false;
+    const saved = isSaving ? savedByproducts(view.options) : [];
+    const params = withByproducts(toGenerationParams(request, view), saved);
     for (const note of params.notes) log(note);
     const result = await services.jobs.submit(
       {
         params,
         client: clientName(c),
         key: requestKey(c),
-        saveImages: settings.saveImages !== 'requested' && view.options.samples_save !== false,
+        saveImages: isSaving,
         saving: savingOf(view.options),
       },
       { signal: c.req.raw.signal, onAccepted: (jobId) => c.header('x-easel-job', jobId) },

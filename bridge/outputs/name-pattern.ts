@@ -12,6 +12,8 @@ export interface NameFacts {
   readonly at: Date;
   /** The whole file. */
   readonly bytes: Uint8Array;
+  /** Words that `[prompt_words]` takes; A1111's 8 where left out. */
+  readonly maxPromptWords?: number | undefined;
 }
 
 /** Stands for "nothing, and the text in front of it neither" in A1111's patterns. */
@@ -75,9 +77,9 @@ function formatDate(at: Date, format: string, zone?: string): string {
   return format.replace(/%(.)/g, (whole, letter: string) => values[letter] ?? whole);
 }
 
-function promptWords(prompt: string): string {
+function promptWords(prompt: string, most = MAX_WORDS): string {
   const words = prompt.split(/[\s!-/:-@[-`{-~]+/).filter((word) => word !== '');
-  return clean((words.length > 0 ? words : ['empty']).slice(0, MAX_WORDS).join(' '), {
+  return clean((words.length > 0 ? words : ['empty']).slice(0, most).join(' '), {
     keepsSpaces: true,
   });
 }
@@ -125,7 +127,7 @@ const REPLACEMENTS: Readonly<Record<string, Replacement>> = {
   prompt: ({ image }) => clean(image.prompt),
   prompt_no_styles: ({ image }) => clean(image.prompt, spaced),
   prompt_spaces: ({ image }) => clean(image.prompt, spaced),
-  prompt_words: ({ image }) => promptWords(image.prompt),
+  prompt_words: ({ image, maxPromptWords }) => promptWords(image.prompt, maxPromptWords),
   batch_number: ({ image, params }) =>
     params.batchSize === 1 ? NOTHING : String((image.index % params.batchSize) + 1),
   batch_size: ({ params }) => String(params.batchSize),

@@ -117,7 +117,8 @@ export class FileOutputStore implements OutputStore {
     }: { isRedo?: boolean; after?: Promise<unknown>; saving?: PictureSaving | undefined } = {},
   ): Promise<string> {
     const bytes = Buffer.from(image.data, 'base64');
-    const facts = { image, params, summary, bytes, at: this.#now() };
+    const { maxPromptWords } = saving ?? {};
+    const facts = { image, params, summary, bytes, at: this.#now(), maxPromptWords };
     const { folders, stem } = nameOf(facts, saving);
     const folder = join(this.#root, ...folders);
     await mkdir(folder, { recursive: true });

@@ -91,11 +91,11 @@ function start(names: string[], embeddings: string[] = []) {
     sources: createLocalSources(sources, async () => createMemoryStore()),
   });
   engines.push(engine);
-  const generate = async (prompt: string) => {
+  const generate = async (prompt: string, change: Partial<GenerationParams> = {}) => {
     const images: GeneratedImage[] = [];
     const before = access.pictures.length;
     const options = { onImage: (image: GeneratedImage) => void images.push(image) };
-    const summary = await engine.generate({ ...PARAMS, prompt }, options);
+    const summary = await engine.generate({ ...PARAMS, prompt, ...change }, options);
     return { summary, infotext: images[0]!.infotext, pixels: access.pictures[before]!.data };
   };
   return { access, engine, generate, names };
@@ -153,6 +153,10 @@ test('a LoRA tag changes the picture as merging does, and its strengths count ap
   expect((await generate('a cat')).pixels).toEqual(plain.pixels);
   expect(with1.infotext).toMatch(/Lora hashes: "sd15-kohya: [0-9a-f]{12}"/);
   expect(plain.infotext).not.toContain('Lora hashes');
+  const hidden = { hiddenInfotextKeys: ['Lora hashes' as const] };
+  const hashless = await generate('a cat<lora:sd15-kohya:1>', hidden);
+  expect(hashless.infotext).not.toContain('Lora hashes');
+  expect(hashless.summary.extraParams).not.toHaveProperty('Lora hashes');
 }, 60_000);
 
 test('another strength makes and stores the touched weights alone', async () => {
@@ -215,6 +219,9 @@ test('a textual inversion stands for its name, without a compile, and is told in
   expect(off(used.pixels, plain.pixels)).toBeGreaterThan(4);
   expect(used.infotext).toMatch(/TI hashes: "sd15-ti: [0-9a-f]{12}"/);
   expect(other.infotext).not.toContain('TI hashes');
+  const hidden = { hiddenInfotextKeys: ['TI hashes' as const] };
+  const hashless = await words.generate('a photo of sd15-ti in the snow', hidden);
+  expect(hashless.infotext).not.toContain('TI hashes');
   expect((await words.engine.listCompiled()).map(({ key }) => key)).toEqual(
     compiled.map(({ key }) => key),
   );

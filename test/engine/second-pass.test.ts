@@ -121,6 +121,39 @@ describe('a second pass whose prompt names other LoRAs', () => {
   });
 
   test.each([
+    [false, 2, 1],
+    [true, 2, 0],
+  ])(
+    'reads its texts with the first pass’s LoRAs where it is told to: %s',
+    async (usesFirstTexts, before, after) => {
+      const counted = () => {
+        const model = createToyModel();
+        const reads: string[] = [];
+        const encodeTexts: typeof model.encodeTexts = (group, clipSkip) => {
+          reads.push(...group.texts);
+          return model.encodeTexts(group, clipSkip);
+        };
+        return { reads, model: { ...model, encodeTexts } };
+      };
+      const [plain, other] = [counted(), counted()];
+      const loadPass = async () => ({ model: other.model, controlnets: [], title: 'same [01]' });
+      const asked = params({ prompt: 'a dog <lora:two:1>', usesFirstTexts }, tagged);
+      const { finished } = await run({ params: asked, model: plain.model, loadPass });
+      expect(finished).toHaveLength(1);
+      const dogs = (reads: readonly string[]) =>
+        reads.filter((text) => text.includes('dog')).length;
+      expect([dogs(plain.reads) > 0, dogs(other.reads)]).toEqual([before > 0, after]);
+      // The UNet is the second pass's in any case, and makes the same of the same texts.
+      const same = await run({
+        params: params({ prompt: 'a dog <lora:two:1>' }, tagged),
+        model: createToyModel(),
+        loadPass,
+      });
+      expect(finished[0]!.pixels).toEqual(same.finished[0]!.pixels);
+    },
+  );
+
+  test.each([
     ['the same tags in another text', 'a dog <lora:one:1>', true],
     ['no prompt of its own', null, true],
     ['other tags that load nothing', 'a cat', false],

@@ -37,6 +37,7 @@ async function setUp({
     timeIds: number | null;
     timestepCond: number | null;
   },
+  crop = undefined as { top: number; left: number } | undefined,
 } = {}) {
   const opened: string[] = [];
   const feeds: Record<string, DeviceTensor>[] = [];
@@ -80,7 +81,7 @@ async function setUp({
     controls: { hint: async () => unet, residuals: async () => unet },
   };
   const batch = { pictures, channels: 1, height: 1, width: 1 };
-  const request = { ...batch, contexts, guidanceScale: 7.5 };
+  const request = { ...batch, contexts, guidanceScale: 7.5, ...(crop ? { crop } : {}) };
   const ops = createArrayLatentOps(RUNTIME, batch);
   const space = createLatentSpace(RUNTIME, ops, sessions, request, { unetInputs, vaeFactor: 8 });
   const predict = async (mixes: number[][], texts: readonly TextContext[] = contexts) => {
@@ -147,15 +148,19 @@ describe('one call of the UNet', () => {
     expect(opened).toEqual(['2×77', session]);
   });
 
-  test('tells SDXL the pooled texts and the sizes in pixels', async () => {
+  test.each([
+    [undefined, [8, 8, 0, 0, 8, 8]],
+    [{ top: 128, left: 64 }, [8, 8, 128, 64, 8, 8]],
+  ])('tells SDXL the pooled texts, the sizes in pixels and the crop %j', async (crop, ids) => {
     const { predict, feeds } = await setUp({
       pictures: 2,
+      ...(crop ? { crop } : {}),
       unetInputs: { textEmbeds: 2, timeIds: 6, timestepCond: null },
     });
     await predict([[0, 1, 1]]);
     expect([...(await feeds[0]!.text_embeds!.read())]).toEqual([1, -1, 1, -1, 2, -2, 2, -2]);
     expect(feeds[0]!.time_ids!.shape).toEqual([4, 6]);
-    expect([...(await feeds[0]!.time_ids!.read())].slice(0, 6)).toEqual([8, 8, 0, 0, 8, 8]);
+    expect([...(await feeds[0]!.time_ids!.read())].slice(0, 6)).toEqual(ids);
     expect(feeds[0]!.timestep_cond).toBeUndefined();
   });
 

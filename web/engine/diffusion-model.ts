@@ -32,6 +32,8 @@ export interface LatentsRequest extends BatchChannels {
   readonly contexts: readonly TextContext[];
   /** For UNets that take the guidance scale as an input (latent consistency models). */
   readonly guidanceScale: number;
+  /** For UNets that are told of a crop (SDXL): its upper left corner in pixels; the picture's own where left out. */
+  readonly crop?: { readonly top: number; readonly left: number };
   /** ControlNets that calls may give a share. */
   readonly controls?: readonly BatchControl[];
 }

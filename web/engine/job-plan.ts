@@ -122,8 +122,9 @@ function samplingSettings({ sampling }: GenerationParams): Partial<SamplingSetti
 export function promptSteps({
   steps,
   sampler,
-}: Pick<GenerationParams, 'steps' | 'sampler'>): PassSteps {
-  return { steps, isSecondOrder: samplerInfo(sampler).isSecondOrder };
+  countsSecondOrderOnce,
+}: Pick<GenerationParams, 'steps' | 'sampler' | 'countsSecondOrderOnce'>): PassSteps {
+  return { steps, isSecondOrder: samplerInfo(sampler).isSecondOrder && !countsSecondOrderOnce };
 }
 
 /** The largest pictures that a job holds at once. */

@@ -124,7 +124,8 @@ export function createLatentSpace<T>(
     if (timeIds !== null) {
       const [height, width] = [request.height * vaeFactor, request.width * vaeFactor];
       // Original size, where it was cropped, and target size, as A1111 fills them in.
-      const ids = Float32Array.of(height, width, 0, 0, height, width);
+      const { top, left } = request.crop ?? { top: 0, left: 0 };
+      const ids = Float32Array.of(height, width, top, left, height, width);
       made.time_ids = perRow(
         rows.map(() => ids),
         [timeIds],

@@ -375,6 +375,7 @@ describe('a second pass', () => {
       ...{ scale: 2, resizeWidth: 0, resizeHeight: 0, upscaler: null, steps: 0 },
       ...{ denoisingStrength: 0.75, sampler: null, scheduler: null },
       ...{ prompt: null, negativePrompt: null, checkpoint: null, firstPassImage: null },
+      usesFirstTexts: false,
     });
     const other = await ask({
       ...{ hr_sampler_name: 'DPM++ 2M Karras', hr_prompt: 'b', hr_upscaler: 'latent (nearest)' },

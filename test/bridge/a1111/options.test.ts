@@ -163,6 +163,11 @@ describe('options about infotexts and files', () => {
     expect(params).toMatchObject({ embedsInfotext: false, notes: [] });
     const { params: plain } = await createServer().generate({});
     expect(plain).toMatchObject({ hiddenInfotextKeys: [], embedsInfotext: true });
+    const hashless = {
+      ...{ lora_add_hashes_to_infotext: false, textual_inversion_add_hashes_to_infotext: false },
+    };
+    const { params: other } = await createServer({ settings: hashless }).generate({});
+    expect(other.hiddenInfotextKeys).toEqual(['Lora hashes', 'TI hashes']);
   });
 
   it('say how files are called; by themselves they say nothing', async () => {
@@ -180,6 +185,42 @@ describe('options about infotexts and files', () => {
     });
     await server.generate({ override_settings: { save_to_dirs: false, save_txt: false } });
     expect(server.requests.at(-1)?.saving).toMatchObject({ folder: null, hasText: false });
+    expect(server.requests.at(-1)?.saving).not.toHaveProperty('maxPromptWords');
+    const override_settings = { directories_max_prompt_words: 3 };
+    await server.generate({ override_settings });
+    expect(server.requests.at(-1)?.saving).toMatchObject({ maxPromptWords: 3 });
+  });
+});
+
+describe('A1111’s options for old pictures', () => {
+  it('go into the job, and not without being asked for', async () => {
+    const names = ['countsSecondOrderOnce', 'usesOldEmphasis', 'cropTop', 'cropLeft'] as const;
+    const settings: Record<string, unknown> = {};
+    const server = createServer({ settings });
+    const { params: plain } = await server.generate({ enable_hr: true });
+    expect(names.map((name) => plain[name])).toEqual([false, false, 0, 0]);
+    expect(plain.hires?.usesFirstTexts).toBe(false);
+    expect(plain.sampling).toMatchObject({ useOldKarrasSigmas: false, betaDistAlpha: 0.6 });
+    Object.assign(settings, {
+      ...{ dont_fix_second_order_samplers_schedule: true, use_old_emphasis_implementation: true },
+      ...{ sdxl_crop_top: 64, sdxl_crop_left: 32, hires_fix_use_firstpass_conds: true },
+      ...{ use_old_karras_scheduler_sigmas: true, beta_dist_alpha: 0.4, beta_dist_beta: 0.9 },
+    });
+    const { params } = await server.generate({ enable_hr: true });
+    expect(names.map((name) => params[name])).toEqual([true, true, 64, 32]);
+    expect(params.hires?.usesFirstTexts).toBe(true);
+    expect(params.sampling).toMatchObject({
+      ...{ useOldKarrasSigmas: true, betaDistAlpha: 0.4, betaDistBeta: 0.9 },
+    });
+    expect(params.notes).toEqual([]);
+  });
+
+  it('auto_backcompat false leaves the old ways of an old infotext off', async () => {
+    const infotext = 'a cat\nSteps: 20, Sampler: Euler, Seed: 1, Size: 512x512, Version: v1.5.0';
+    const { params } = await createServer().generate({ infotext });
+    expect(params.sampling.downcastAlphas).toBe(true);
+    const off = createServer({ settings: { auto_backcompat: false } });
+    expect((await off.generate({ infotext })).params.sampling.downcastAlphas).toBe(false);
   });
 });
 

@@ -22,6 +22,10 @@ const base = {
 const hash = (text: string | Buffer) => createHash('sha256').update(text).digest('hex');
 
 describe('fillPattern', () => {
+  it('takes as many words as the option says', () => {
+    expect(fillPattern('[prompt_words]', { ...base, maxPromptWords: 2 })).toBe('red apple');
+  });
+
   it.each([
     ['[seed]-[steps]-[cfg]', '12-20-7.0'],
     ['[width]x[height]', '512x768'],

@@ -8,6 +8,7 @@ import { networkHashes, promptInfotextParams } from '../prompt/infotext-params.t
 import { skippingInfotext } from '../sampling/denoiser.ts';
 import { completePicture } from './complete-picture.ts';
 import type { FinishedPicture } from './job.ts';
+import { usesOldEmphasis } from './prepare.ts';
 import type { Batch, Run } from './run.ts';
 import { uncondSkipping } from './sample-pass.ts';
 
@@ -56,6 +57,7 @@ export function infotextOf({
 }: Run): FinishedPicture['extraParams'] {
   const { params } = job;
   const skipping = uncondSkipping(params);
+  const isHidden = (key: 'Lora hashes' | 'TI hashes') => params.hiddenInfotextKeys.includes(key);
   const loras = [...checkpoints.loras].map(([name, shortHash]) => ({ name, shortHash }));
   const loraHashes = networkHashes(loras);
   const skips = [...skipped].map((reason) => skippingInfotext(skipping, reason));
@@ -67,11 +69,15 @@ export function infotextOf({
       ? {}
       : named('Hires checkpoint', checkpoints.titles.get('second'))),
     ...plan.hiresInfotext,
-    ...(loraHashes === null ? {} : { 'Lora hashes': loraHashes }),
-    ...promptInfotextParams(prompts.groups, {
-      emphasis: params.emphasis,
-      ...(job.embeddingHash ? { embeddingHash: job.embeddingHash } : {}),
-    }),
+    ...(loraHashes === null || isHidden('Lora hashes') ? {} : { 'Lora hashes': loraHashes }),
+    ...(usesOldEmphasis(job)
+      ? {}
+      : promptInfotextParams(prompts.groups, {
+          emphasis: params.emphasis,
+          ...(job.embeddingHash && !isHidden('TI hashes')
+            ? { embeddingHash: job.embeddingHash }
+            : {}),
+        })),
     ...(params.useOldScheduling ? { 'Old prompt editing timelines': true } : {}),
     ...plan.infotext,
     ...Object.assign({}, ...skips),

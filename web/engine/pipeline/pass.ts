@@ -20,6 +20,7 @@ export function latentsRequest(
     ...{ pictures: run.plan.pictures, channels, height, width },
     contexts: run.contexts.flat(),
     guidanceScale: run.job.params.guidanceScale,
+    crop: { top: run.job.params.cropTop, left: run.job.params.cropLeft },
     inpaintChannels: inpaint,
     controls,
   };

@@ -27,6 +27,7 @@ export function planPrompts({ params, model }: PipelineJob): ConditioningPlan {
       ? {
           hires: {
             ...promptSteps({
+              countsSecondOrderOnce: params.countsSecondOrderOnce,
               steps: second.steps > 0 ? second.steps : steps,
               sampler: second.sampler ?? sampler,
             }),
@@ -37,8 +38,17 @@ export function planPrompts({ params, model }: PipelineJob): ConditioningPlan {
       : {}),
     useOldScheduling: params.useOldScheduling,
     needsEmpty: params.uncondPadding === 'pad',
-    chunkOptions: { emphasis, commaPaddingBacktrack: commaPadding },
+    chunkOptions: {
+      emphasis,
+      commaPaddingBacktrack: commaPadding,
+      usesOldEmphasis: usesOldEmphasis({ params, model }),
+    },
   });
+}
+
+/** Whether the job's brackets weigh in A1111's first way, which knew no other encoder than SD 1's. */
+export function usesOldEmphasis({ params, model }: Pick<PipelineJob, 'params' | 'model'>): boolean {
+  return params.usesOldEmphasis && model.description.family === 'sd1';
 }
 
 /** Contexts of every group of the plan. */

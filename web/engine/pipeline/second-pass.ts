@@ -65,8 +65,12 @@ async function secondRun(run: Run): Promise<{ own: Run; hires: HiresPlan }> {
   }
   const job = { ...run.job, model, controlnets };
   const plan = planJob(params, model.description);
-  const prompts = planPrompts(job);
-  const contexts = await run.clock('encode', () => encodeTexts(job, prompts));
+  const isSameCheckpoint = params.hires?.checkpoint == null;
+  const usesFirstTexts = isSameCheckpoint && params.hires?.usesFirstTexts === true;
+  const prompts = usesFirstTexts ? run.prompts : planPrompts(job);
+  const contexts = usesFirstTexts
+    ? run.contexts
+    : await run.clock('encode', () => encodeTexts(job, prompts));
   const controls = await run.clock('encode', () => prepareControls(job, plan, run.init));
   return { own: { ...run, job, plan, prompts, contexts, controls }, hires: hiresOf(plan) };
 }

@@ -24,6 +24,8 @@ export interface ChunkOptions {
   readonly commaPaddingBacktrack?: number;
   /** `None` takes brackets and BREAK as text. */
   readonly emphasis?: EmphasisMode;
+  /** A1111's first way: see `chunkByBrackets`. */
+  readonly usesOldEmphasis?: boolean;
   readonly findEmbedding?: FindEmbedding;
 }
 
@@ -41,6 +43,7 @@ export function chunkPrompt(
   options: ChunkOptions = {},
 ): ChunkedPrompt {
   const { commaPaddingBacktrack = 20, emphasis = 'Original', findEmbedding = () => null } = options;
+  if (options.usesOldEmphasis) return chunkByBrackets(prompt, tokenizer, options);
   const parts = emphasis === 'None' ? [{ text: prompt, weight: 1 }] : parseAttention(prompt);
   const builder = new ChunkBuilder(tokenizer, commaPaddingBacktrack);
 
@@ -59,6 +62,37 @@ export function chunkPrompt(
     }
   }
   return builder.finish();
+}
+
+/**
+ * A prompt's one chunk as A1111's first versions made it: no attention is parsed, tokens with brackets are taken out and
+ * change the weight of all that follow, and what is more than 75 tokens is cut off.
+ */
+function chunkByBrackets(
+  prompt: string,
+  tokenizer: ClipTokenizer,
+  { emphasis = 'Original', findEmbedding = () => null }: ChunkOptions,
+): ChunkedPrompt {
+  const open: OpenChunk = { tokens: [], multipliers: [], embeddings: [] };
+  const tokens = tokenizer.encode(prompt);
+  let weight = 1;
+  for (let position = 0; position < tokens.length; ) {
+    const token = tokens[position] ?? 0;
+    const embedding = findEmbedding(tokens, position);
+    const factor = emphasis === 'None' ? undefined : tokenizer.bracketFactors.get(token);
+    if (factor !== undefined) weight *= factor;
+    else if (embedding) {
+      open.embeddings.push({ offset: open.tokens.length, name: embedding.name });
+      for (let i = 0; i < embedding.vectors; i++) open.tokens.push(0);
+    } else open.tokens.push(token);
+    while (open.multipliers.length < open.tokens.length) open.multipliers.push(weight);
+    position += factor === undefined && embedding ? embedding.tokens.length : 1;
+  }
+  const tokenCount = open.tokens.length;
+  open.tokens.length = Math.min(CHUNK_LENGTH, tokenCount);
+  open.multipliers.length = open.tokens.length;
+  const embeddings = open.embeddings.filter(({ offset }) => offset < CHUNK_LENGTH);
+  return { chunks: [frame({ ...open, embeddings }, tokenizer)], tokenCount };
 }
 
 /** A chunk without text, with which a prompt of fewer chunks is filled up. */

@@ -23,6 +23,11 @@ export interface ClipTokenizer {
   readonly padId: number;
   /** Id of the token `,</w>`, at which chunks like to end; null where the vocabulary has none. */
   readonly commaId: number | null;
+  /**
+   * What brackets in a token's text do to the weights from there on, in A1111's first way of weighing: 1.1 for each that
+   * begins an emphasis or ends its opposite, 1/1.1 for the others. Tokens that leave weights as they are are not in it.
+   */
+  readonly bracketFactors: ReadonlyMap<number, number>;
   /** Ids of a text without the framing ids; any string has ids. */
   encode(text: string): number[];
 }
@@ -76,7 +81,23 @@ export function createClipTokenizer(options: ClipTokenizerOptions): ClipTokenize
     return ids;
   }
 
-  return { bosId, eosId, padId, commaId: ownEntry(vocab, ',</w>'), encode };
+  return {
+    ...{ bosId, eosId, padId, commaId: ownEntry(vocab, ',</w>'), encode },
+    bracketFactors: bracketFactorsOf(vocab),
+  };
+}
+
+function bracketFactorsOf(vocab: Readonly<Record<string, number>>): ReadonlyMap<number, number> {
+  const factors = new Map<number, number>();
+  for (const [symbol, id] of Object.entries(vocab)) {
+    let factor = 1;
+    for (const bracket of symbol.match(/[()[\]]/g) ?? []) {
+      if (bracket === '(' || bracket === ']') factor *= 1.1;
+      else factor /= 1.1;
+    }
+    if (factor !== 1) factors.set(id, factor);
+  }
+  return factors;
 }
 
 function ownEntry(vocab: Readonly<Record<string, number>>, symbol: string): number | null {
