@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   ensureIsolation,
   type IsolationBrowser,
+  loadAgain,
   settleServiceWorker,
 } from '../../web/page/isolation.ts';
 
@@ -72,7 +73,8 @@ describe('ensureIsolation', () => {
 });
 
 describe('settleServiceWorker', () => {
-  function fakeContainer() {
+  function fakeContainer({ controller = null }: { controller?: ServiceWorker | null } = {}) {
+    let takeControl = () => {};
     const calls: string[] = [];
     const registration = {
       unregister: async () => calls.push('unregister') > 0,
@@ -83,12 +85,35 @@ describe('settleServiceWorker', () => {
         return registration;
       },
       getRegistration: async () => registration,
+      controller,
+      addEventListener: (_: string, listener: () => void) => {
+        takeControl = listener;
+      },
     };
-    return { calls, container };
+    return { calls, container, takeControl: () => takeControl() };
   }
 
+  it('waits for it where the first load went without, and asks again for what that loaded', async () => {
+    const { container, takeControl } = fakeContainer();
+    const settled = settleServiceWorker(container, { scriptUrl: SCRIPT, hasBridge: false });
+    takeControl();
+    expect(await settled).toBe(true);
+    const asked: string[] = [];
+    await loadAgain('https://me.github.io/easel/', async (url) => {
+      asked.push(String(url));
+      throw new TypeError('Failed to fetch');
+    });
+    expect(asked[0]).toBe('https://me.github.io/easel/');
+
+    const never = settleServiceWorker(fakeContainer().container, {
+      ...{ scriptUrl: SCRIPT, hasBridge: false },
+    });
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(await never).toBe(false);
+  });
+
   it('keeps it on a static host and takes it away where a bridge answers', async () => {
-    const { calls, container } = fakeContainer();
+    const { calls, container } = fakeContainer({ controller: {} as ServiceWorker });
     await settleServiceWorker(container, { scriptUrl: SCRIPT, hasBridge: false });
     await settleServiceWorker(container, { scriptUrl: SCRIPT, hasBridge: true });
     expect(calls).toEqual(['register', 'unregister']);
@@ -97,6 +122,7 @@ describe('settleServiceWorker', () => {
   it('does without service workers, and where they are refused', async () => {
     await settleServiceWorker(null, { scriptUrl: SCRIPT, hasBridge: false });
     const refusing = {
+      ...fakeContainer().container,
       register: () => Promise.reject(new DOMException('no', 'SecurityError')),
       getRegistration: () => Promise.reject(new DOMException('no', 'SecurityError')),
     };

@@ -251,6 +251,15 @@ describe('generate', () => {
     await expect(bad).rejects.toMatchObject({ name: 'GenerationError' });
   });
 
+  it('says soon that a bridge that is gone does not answer', async () => {
+    const { fake, engine, network } = setUp();
+    network.isUp = false;
+    const before = performance.now();
+    await expect(engine.generate(PARAMS)).rejects.toMatchObject({ code: 'tab-disconnected' });
+    expect(performance.now() - before).toBeLessThan(10_000);
+    expect(fake.requests).toEqual([]);
+  });
+
   it('does not lose a job whose connection breaks', async () => {
     const { fake, engine, network } = setUp({ isManual: true });
     const images: GeneratedImage[] = [];

@@ -39,20 +39,52 @@ export async function ensureIsolation(
   }
 }
 
+interface Container
+  extends Pick<ServiceWorkerContainer, 'register' | 'getRegistration' | 'controller'> {
+  addEventListener(
+    type: 'controllerchange',
+    listener: () => void,
+    options: { readonly once: true },
+  ): void;
+}
+
+const CONTROL_TIMEOUT_MS = 1_500;
+
 /**
- * Keeps the service worker where it serves: on a static host, also for the next time without a
- * network; gone where a bridge answers, whose replies are nobody's to keep.
+ * Keeps the service worker where it serves: on a static host, also for the next time without a network; gone where a
+ * bridge answers, whose replies are nobody's to keep. Resolves true once the service worker sees all that is loaded
+ * from now on, but did not see what was loaded until now.
  */
 export async function settleServiceWorker(
-  container: Pick<ServiceWorkerContainer, 'register' | 'getRegistration'> | null,
+  container: Container | null,
   { scriptUrl, hasBridge }: { scriptUrl: string; hasBridge: boolean },
-): Promise<void> {
+): Promise<boolean> {
   try {
     if (hasBridge) await (await container?.getRegistration(scriptUrl))?.unregister();
-    else await container?.register(scriptUrl);
+    if (hasBridge || !container) return false;
+    const wasControlled = container.controller !== null;
+    const controlled = new Promise<boolean>((resolve) => {
+      container.addEventListener('controllerchange', () => resolve(true), { once: true });
+      setTimeout(() => resolve(false), CONTROL_TIMEOUT_MS);
+    });
+    const registered = container.register(scriptUrl);
+    if (wasControlled) {
+      registered.catch(() => {});
+      return false;
+    }
+    await registered;
+    return await controlled;
   } catch {
     // Private windows and plain http: the page works without.
+    return false;
   }
+}
+
+/** Asks again for the page and what it has loaded, out of the browser's cache, so that the service worker keeps it. */
+export async function loadAgain(pageUrl: string, fetchImpl: typeof fetch = fetch): Promise<void> {
+  const loaded = performance.getEntriesByType('resource').map(({ name }) => name);
+  const own = [pageUrl, ...loaded].filter((url) => url.startsWith(new URL(pageUrl).origin));
+  await Promise.allSettled(own.map((url) => fetchImpl(url, { cache: 'force-cache' })));
 }
 
 /** The real browser. */

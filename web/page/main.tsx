@@ -21,7 +21,7 @@ import {
   outputThumbs,
   withChanges,
 } from './gallery-store.ts';
-import { ensureIsolation, isolationBrowser, settleServiceWorker } from './isolation.ts';
+import { ensureIsolation, isolationBrowser, loadAgain, settleServiceWorker } from './isolation.ts';
 import { browserPictureShelf, keepSlot } from './kept-pictures.ts';
 import { createOutputStore, type OutputStore, withOutputs } from './outputs.ts';
 import { jobProgressView } from './progress-text.ts';
@@ -169,7 +169,10 @@ async function main(): Promise<void> {
     return;
   }
   const hasBridge = server.kind !== 'static';
-  void settleServiceWorker(navigator.serviceWorker ?? null, { scriptUrl, hasBridge });
+  // Before the engine starts, so that its files are kept too.
+  if (await settleServiceWorker(navigator.serviceWorker ?? null, { scriptUrl, hasBridge })) {
+    void loadAgain(location.href.replace(/[?#].*$/s, ''));
+  }
   state.server.value = server.kind;
   state.baseUrl.value = baseUrl;
   const engine = openEngine(state, server);

@@ -11,6 +11,8 @@ export interface RemoteJobOptions extends GenerateOptions {
   readonly onAccepted?: (jobId: string) => void;
   /** How long a bridge that went away may take to come back with the result. */
   readonly patienceMs?: number;
+  /** The same where it went away before it said that it has the job. */
+  readonly lostPatienceMs?: number;
   readonly pollMs?: number;
 }
 
@@ -42,6 +44,7 @@ export async function runRemoteJob(
   options: RemoteJobOptions = {},
 ): Promise<JobRecord> {
   const { signal, onKey, onAccepted, patienceMs = 60_000, pollMs = 300 } = options;
+  const { lostPatienceMs = 3_000 } = options;
   const key = randomId();
   onKey?.(key);
   const follower = followJob(api, options);
@@ -82,7 +85,9 @@ export async function runRemoteJob(
       (error: unknown) => error,
     );
     signal?.throwIfAborted();
-    const record = await settle(readRecord, failure, { patienceMs, pollMs, signal });
+    // What the bridge is not known to have taken is most likely not there.
+    const patience = jobId === null ? Math.min(patienceMs, lostPatienceMs) : patienceMs;
+    const record = await settle(readRecord, failure, { patienceMs: patience, pollMs, signal });
     await deliverImages(api, params, record, options.onImage);
     return record;
   } finally {

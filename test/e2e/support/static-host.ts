@@ -14,8 +14,15 @@ const TYPES: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
 };
 
-/** The built page on a plain web host, below `/studio/`, as anybody may put it up. */
-export async function openStaticHost(): Promise<{ url: string; close: () => Promise<void> }> {
+const ISOLATION = {
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-embedder-policy': 'require-corp',
+};
+
+/** The built page on a plain web host, below `/studio/`, as anybody may put it up; some hosts send headers. */
+export async function openStaticHost({
+  isIsolated = false,
+} = {}): Promise<{ url: string; close: () => Promise<void> }> {
   const server = createServer((request, response) => {
     const path = decodeURIComponent((request.url ?? '/').split('?')[0] ?? '/');
     let file = path.includes('..') ? '' : join(ROOT, 'dist', path.replace(/^\/studio\//, '/'));
@@ -25,6 +32,7 @@ export async function openStaticHost(): Promise<{ url: string; close: () => Prom
       return;
     }
     response.writeHead(200, {
+      ...(isIsolated ? ISOLATION : {}),
       'content-type': TYPES[extname(file)] ?? 'application/octet-stream',
       'content-length': statSync(file).size,
     });

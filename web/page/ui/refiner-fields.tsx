@@ -1,3 +1,4 @@
+import { EMBEDDED_CHECKPOINT } from '../../../protocol/catalog.ts';
 import { setFields } from '../state.ts';
 import { t } from '../strings/strings.ts';
 import { CheckField } from './check-field.tsx';
@@ -12,12 +13,13 @@ export function RefinerFields() {
   const isOn = refiner.value === 'on';
   const names = state.catalog.value.checkpoints.map(({ name }) => name);
   if (names.length < 2 && !isOn) return null;
-  /** The first one that is not at work already. */
+  /** Where there is only one that can be meant, it is. */
   const chooseOther = () => {
-    if (refinerCheckpoint.value !== '') return;
     const first = checkpoint.value || state.status.value.checkpoint;
-    const other = names.find((name) => name !== first);
-    if (other) setFields(state, { refinerCheckpoint: other });
+    const others = names.filter((name) => name !== first && name !== EMBEDDED_CHECKPOINT);
+    const [only] = others;
+    if (refinerCheckpoint.value !== '' || !only || others.length > 1) return;
+    setFields(state, { refinerCheckpoint: only });
   };
   return (
     <fieldset class="switched">
