@@ -83,6 +83,8 @@ export function limitBody({
   const gate = new Gate();
   let heldBytes = 0;
   return async function limitBody(c, next) {
+    // Asking a GET for its body would make a whole Request of what is polled thousands of times a second.
+    if (['GET', 'HEAD'].includes(c.req.method)) return await next();
     const { body, headers } = c.req.raw;
     if (!body) return await next();
     let size: number;

@@ -4,6 +4,7 @@ import { errorBody } from '../a1111/errors.ts';
 import type { AppContext, AppEnv } from '../app-env.ts';
 import { type Logger, withRequestId } from '../log.ts';
 import { checkHost, type HostRule, type RequestTarget } from './host-check.ts';
+import { setLateHeader } from './late-header.ts';
 import { judgeOrigin, type OriginRule } from './origin-check.ts';
 
 type Middleware = MiddlewareHandler<AppEnv>;
@@ -69,8 +70,8 @@ export function originCheck(rule: OriginRule): Middleware {
       });
     }
     await next();
-    c.header('access-control-allow-origin', origin);
-    c.header('access-control-expose-headers', EXPOSED);
+    setLateHeader(c, 'access-control-allow-origin', origin);
+    setLateHeader(c, 'access-control-expose-headers', EXPOSED);
   };
 }
 
@@ -94,8 +95,8 @@ export function requestLog(log: Logger, level: 'info' | 'debug' = 'debug'): Midd
     const start = performance.now();
     await withRequestId(requestId, next);
     const seconds = (performance.now() - start) / 1000;
-    c.header('x-request-id', requestId);
-    c.header('x-process-time', seconds.toFixed(4));
+    setLateHeader(c, 'x-request-id', requestId);
+    setLateHeader(c, 'x-process-time', seconds.toFixed(4));
     log[level]('request', {
       method: c.req.method,
       path: c.req.path,

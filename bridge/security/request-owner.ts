@@ -13,11 +13,21 @@ export function requestOwner(): string | undefined {
   return owners.getStore();
 }
 
+/** Names remembered; all are forgotten when there are more, and come out the same again. */
+const MAX_NAMES = 1_000;
+
 /** Runs a request under its client: an address and a program on it, as a name without meaning. */
 export function ownRequests(): MiddlewareHandler<AppEnv> {
+  const names = new Map<string, string>();
+  const nameOf = (client: string) => {
+    const known = names.get(client);
+    if (known !== undefined) return known;
+    if (names.size >= MAX_NAMES) names.clear();
+    const name = createHmac('sha256', key).update(client).digest('base64url').slice(0, 16);
+    names.set(client, name);
+    return name;
+  };
   return async function ownRequests(c, next) {
-    const client = `${peerAddress(c)} ${clientName(c)}`;
-    const owner = createHmac('sha256', key).update(client).digest('base64url').slice(0, 16);
-    await owners.run(owner, next);
+    await owners.run(nameOf(`${peerAddress(c)} ${clientName(c)}`), next);
   };
 }

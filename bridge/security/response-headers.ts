@@ -1,5 +1,6 @@
 import type { MiddlewareHandler } from 'hono';
 import type { AppEnv } from '../app-env.ts';
+import { setLateHeader } from './late-header.ts';
 
 /** Where the page may fetch models that its user asks for. */
 const MODEL_HOSTS =
@@ -33,7 +34,7 @@ export function responseHeaders(): MiddlewareHandler<AppEnv> {
   return async function responseHeaders(c, next) {
     await next();
     for (const [name, value] of headers) {
-      if (!c.res.headers.has(name)) c.header(name, value);
+      if (!c.res.headers.has(name)) setLateHeader(c, name, value);
     }
   };
 }
