@@ -78,15 +78,29 @@ export function errorBody(status: number, message: string): ErrorBody {
 /** What an error becomes on the wire: status, body and headers. */
 export interface ErrorReply {
   readonly status: ContentfulStatusCode;
-  readonly body: ErrorBody | { readonly detail: readonly ValidationDetail[] };
+  readonly body:
+    | ErrorBody
+    | { readonly detail: readonly ValidationDetail[]; readonly message: string };
   readonly headers: Readonly<Record<string, string>>;
+}
+
+/** A list's entries in one line, each with its field: `width: ensure this value is …`. */
+function listMessage(details: readonly ValidationDetail[]): string {
+  const lines = details.map(({ loc, msg }) => {
+    const field = loc.filter((part) => part !== 'body').join('.');
+    return field === '' ? msg : `${field}: ${msg}`;
+  });
+  return lines.join('; ').slice(0, 1000);
 }
 
 /** Turns anything thrown into a reply; `undefined` for what nobody foresaw. */
 export function errorReply(error: unknown): ErrorReply | undefined {
   if (error instanceof ApiError) {
     const { status, detail } = error;
-    const body = typeof detail === 'string' ? errorBody(status, detail) : { detail };
+    const body =
+      typeof detail === 'string'
+        ? errorBody(status, detail)
+        : { detail, message: listMessage(detail) };
     return { status, body, headers: {} };
   }
   if (error instanceof GenerationError) {

@@ -171,7 +171,7 @@ describe('the order of the middleware', () => {
     expect(test.calls).toEqual([]);
   });
 
-  it('S3 lets a listed page read every reply, errors too, never with credentials', async () => {
+  it('[M5] S3 lets a listed page read every reply, errors too, never with credentials', async () => {
     const test = appWith({ password: 'pw' });
     const auth = { authorization: 'Bearer pw' };
     for (const [path, init, status] of [
@@ -367,7 +367,7 @@ describe('the order of the middleware', () => {
     expect(sent).toBeLessThanOrEqual(MAX_BODY_BYTES + 4 * 1024 ** 2);
   });
 
-  it('mends doubled and trailing slashes and a doubled prefix of API paths', async () => {
+  it('[M16, Q19] mends doubled and trailing slashes and a doubled prefix of API paths', async () => {
     const test = appWith();
     for (const path of [
       '//sdapi/v1/options',

@@ -33,7 +33,7 @@ describe('KoboldAI Lite, from its own origin in a real browser', () => {
     await bridge?.stop();
   });
 
-  it('S15 connects: the model list and the options that it insists on', async () => {
+  it('[C1] S15 connects: the model list and the options that it insists on', async () => {
     const { models, options } = await lite.evaluate(async (base) => {
       const models = await (await fetch(`${base}/sdapi/v1/sd-models`)).json();
       const options = await (await fetch(`${base}/sdapi/v1/options`)).json();
@@ -50,7 +50,7 @@ describe('KoboldAI Lite, from its own origin in a real browser', () => {
     );
   });
 
-  it('generates and redraws with the very bodies that it sends', async () => {
+  it('[C17] generates and redraws with the very bodies that it sends', async () => {
     const images = await lite.evaluate(async (base) => {
       const post = async (path: string, body: unknown) => {
         const response = await fetch(base + path, {

@@ -85,7 +85,7 @@ describe('HTTP request to pixels on wasm, through the real bridge, tab and embed
     expect(info.infotexts[0]).toMatch(/Steps: 4, Sampler: LCM.*Lora hashes: "easel-tiny-lcm: /);
   });
 
-  it('makes a picture, saves it, and makes the very same bytes again for the same seed', async () => {
+  it('[S4] makes a picture, saves it, and makes the very same bytes again for the same seed', async () => {
     const request = { prompt: PROMPT, steps: 6, seed: 1, width: 512, height: 512, cfg_scale: 5 };
     const first = await generate('txt2img', request);
     const picture = decodePng(first.files[0]!);

@@ -50,7 +50,7 @@ describe('sd-models', () => {
     expect(items[1]).toMatchObject({ model_name: 'hashed', sha256: hashes.hashed });
   });
 
-  it('a title made harmless still finds its checkpoint', async () => {
+  it('[G4] a title made harmless still finds its checkpoint', async () => {
     const server = createServer({ models: [EMBEDDED, listing('a"<b>')] });
     const [, item] = await server.get<ModelItem[]>('/sdapi/v1/sd-models');
     const override_settings = { sd_model_checkpoint: item!.title };
@@ -87,7 +87,7 @@ describe('[M18] lists', () => {
     });
   });
 
-  it('upscalers begin with None, and the latent modes are six', async () => {
+  it('[G10] upscalers begin with None, and the latent modes are six', async () => {
     const server = createServer();
     const upscalers = await server.get<{ name: string }[]>('/sdapi/v1/upscalers');
     expect(upscalers.slice(0, 3).map(({ name }) => name)).toEqual(['None', 'Lanczos', 'Nearest']);
@@ -132,7 +132,7 @@ describe('[M18] lists', () => {
     expect(memory).toHaveProperty('cuda.error');
   });
 
-  it('[S7] pings answer', async () => {
+  it('[S7, N5, N6, N7] pings answer', async () => {
     const server = createServer();
     expect(await server.get('/internal/ping')).toEqual({});
     expect(await server.get('/sdapi/v1/internal/ping')).toEqual({});

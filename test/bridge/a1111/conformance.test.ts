@@ -4,7 +4,7 @@ import { createServer, type ImagesReply, until } from './helpers.ts';
 
 /** The list of recorded client behaviours, by its numbers; the browser's part (1, 17) is tested with a real one. */
 describe('conformance', () => {
-  it('[2] KoboldAI Lite’s body with an empty checkpoint and its nine override keys', async () => {
+  it('[C2] KoboldAI Lite’s body with an empty checkpoint and its nine override keys', async () => {
     const { params } = await createServer().generate({
       prompt: 'x',
       override_settings: {
@@ -22,7 +22,7 @@ describe('conformance', () => {
     expect(params.notes).toEqual([]);
   });
 
-  it('[3, M13] SillyTavern’s bare Authorization, and its interrupt in mid-job', async () => {
+  it('[C3, M13, Q1] SillyTavern’s bare Authorization, and its interrupt in mid-job', async () => {
     const server = createServer({ isManual: true });
     const authorization = 'Basic ';
     const pending = server.post('/sdapi/v1/txt2img', { auth: 'a:b' }, { authorization });
@@ -35,7 +35,7 @@ describe('conformance', () => {
     expect(((await response.json()) as ImagesReply).images).toHaveLength(1);
   });
 
-  it('[4] after a model switch progress idles at exact zeros', async () => {
+  it('[C4] after a model switch progress idles at exact zeros', async () => {
     const server = createServer({ models: [listing('one'), listing('two')] });
     await server.post('/sdapi/v1/options', { sd_model_checkpoint: 'two.safetensors' });
     const progress = await server.get<{ progress: number; state: { job_count: number } }>(
@@ -44,14 +44,14 @@ describe('conformance', () => {
     expect([progress.progress, progress.state.job_count]).toEqual([0, 0]);
   });
 
-  it('[5] Open WebUI: one key of the whole object, and GET shows it', async () => {
+  it('[C5, Q13] Open WebUI: one key of the whole object, and GET shows it', async () => {
     const server = createServer();
     const options = await server.get('/sdapi/v1/options');
     await server.post('/sdapi/v1/options/', { ...options, CLIP_stop_at_last_layers: 2 });
     expect((await server.get('//sdapi/v1/options')).CLIP_stop_at_last_layers).toBe(2);
   });
 
-  it('[6] webuiapi: nulls, data URIs, and replies to skip and interrupt that parse', async () => {
+  it('[C6] webuiapi: nulls, data URIs, and replies to skip and interrupt that parse', async () => {
     const server = createServer();
     const uri = (width: number) => `data:image/png;base64,${makePng(width, 8).toString('base64')}`;
     const nulls = Object.fromEntries(
@@ -81,7 +81,7 @@ describe('conformance', () => {
     }
   });
 
-  it('[7] text-generation-webui: hr_scale as text, and a body of two quotes', async () => {
+  it('[C7] text-generation-webui: hr_scale as text, and a body of two quotes', async () => {
     const server = createServer();
     const { params } = await server.generate({ enable_hr: true, hr_scale: '1.5' });
     expect(params.hires?.scale).toBe(1.5);
@@ -93,7 +93,7 @@ describe('conformance', () => {
     }
   });
 
-  it('[8] SDAI: seed as text, and its pictures echoed', async () => {
+  it('[C8] SDAI: seed as text, and its pictures echoed', async () => {
     const png = makePng(8, 8).toString('base64');
     const body = { seed: '42', init_images: [png], include_init_images: true };
     const { params, reply } = await createServer().generate(body, 'img2img');
@@ -101,7 +101,7 @@ describe('conformance', () => {
     expect(reply.parameters.init_images).toEqual([png]);
   });
 
-  it('[9] LibreChat: the last line of infotexts[0] has three pairs or more', async () => {
+  it('[C9] LibreChat: the last line of infotexts[0] has three pairs or more', async () => {
     const { info } = await createServer().generate({
       prompt: 'a dog',
       negative_prompt: 'a cat',
@@ -115,7 +115,7 @@ describe('conformance', () => {
     expect([info.width, info.height]).toEqual([1024, 1024]);
   });
 
-  it('[10] AIYA: null strength and half a hires step', async () => {
+  it('[C10] AIYA: null strength and half a hires step', async () => {
     const body = { denoising_strength: null, hr_second_pass_steps: 7.5, styles: [null] };
     const { reply } = await createServer().generate(body);
     expect(reply.parameters).toMatchObject({ hr_second_pass_steps: 7, styles: [] });
@@ -128,13 +128,13 @@ describe('conformance', () => {
     ['k_euler_a', 'Euler a', 'automatic'],
     ['euler a', 'Euler a', 'automatic'],
     ['No such sampler', 'DPM++ 2M', 'automatic'],
-  ])('[11] Agnai: the sampler %s is %s', async (asked, sampler, scheduler) => {
+  ])('[C11] Agnai: the sampler %s is %s', async (asked, sampler, scheduler) => {
     const { params } = await createServer().generate({ sampler_name: asked });
     expect([params.sampler, params.scheduler]).toEqual([sampler, scheduler]);
     expect(params.notes.join()).toContain(asked === 'No such sampler' ? asked : '');
   });
 
-  it('[12] errors have A1111’s bodies', async () => {
+  it('[C12] errors have A1111’s bodies', async () => {
     const server = createServer();
     const unknown = await server.app.request('/sdapi/v1/nothing');
     expect([unknown.status, await unknown.json()]).toEqual([404, { detail: 'Not Found' }]);
@@ -154,14 +154,14 @@ describe('conformance', () => {
     expect(await broken.json()).toMatchObject({ detail: 'Invalid encoded image' });
   });
 
-  it('[13] four pictures of two by two, seeds in a row, no grid', async () => {
+  it('[C13, G2] four pictures of two by two, seeds in a row, no grid', async () => {
     const request = { batch_size: 2, n_iter: 2, seed: 5, save_images: true };
     const { reply, info } = await createServer().generate(request);
     expect(reply.images).toHaveLength(4);
     expect(info.all_seeds).toEqual([5, 6, 7, 8]);
   });
 
-  it('[14] KoboldAI Lite’s clip_skip 2 against its own override 1', async () => {
+  it('[C14, Q17] KoboldAI Lite’s clip_skip 2 against its own override 1', async () => {
     const { info } = await createServer().generate({
       clip_skip: 2,
       override_settings: { CLIP_stop_at_last_layers: 1 },
@@ -170,7 +170,7 @@ describe('conformance', () => {
     expect(info.clip_skip).toBe(2);
   });
 
-  it('[16] lists and options answer while a model loads and while no tab is attached', async () => {
+  it('[C16] lists and options answer while a model loads and while no tab is attached', async () => {
     const paths = [
       'sd-models',
       'options',

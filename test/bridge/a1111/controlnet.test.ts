@@ -203,7 +203,7 @@ describe('SHARK’s use_stencil', () => {
   });
 });
 
-test('the lists of /controlnet', async () => {
+test('[N10] the lists of /controlnet', async () => {
   const { get } = server();
   expect(await get('/controlnet/version')).toEqual({ version: 2 });
   expect(await get('/controlnet/settings')).toEqual({ control_net_unit_count: 8 });

@@ -6,7 +6,7 @@ import { createServer, type ImagesReply, until } from './helpers.ts';
 const PNG = makePng(32, 16).toString('base64');
 
 describe('the reply of txt2img', () => {
-  it('[M3] holds bare base64 pictures, parameters as an object and info as a string', async () => {
+  it('[M3, G1, G3] holds bare base64 pictures, parameters as an object and info as a string', async () => {
     const { reply } = await createServer().generate({ prompt: 'a cat', steps: 2, seed: 7 });
     expect(Object.keys(reply)).toEqual(['images', 'parameters', 'info']);
     expect(reply.images).toHaveLength(1);
@@ -150,7 +150,7 @@ describe('a full disk', () => {
 });
 
 describe('A1111’s defaults', () => {
-  it('are what an empty body means', async () => {
+  it('[Q10] are what an empty body means', async () => {
     const { params, reply } = await createServer().generate({});
     expect(params).toMatchObject({
       mode: 'txt2img',
@@ -191,7 +191,7 @@ describe('A1111’s defaults', () => {
   });
 });
 
-describe('[M6] what A1111 does not know', () => {
+describe('[M6, Q2, Q14] what A1111 does not know', () => {
   it('is ignored: fields, override keys, always-on scripts', async () => {
     const { params, reply } = await createServer().generate({
       url: 'http://x',
@@ -388,7 +388,7 @@ describe('a second pass', () => {
     expect(other.notes).toEqual([]);
   });
 
-  it('says what it replaces', async () => {
+  it('[Q18] says what it replaces', async () => {
     const { hires, notes } = await ask({ hr_upscaler: 'Latent (nearist)' });
     expect(hires?.upscaler).toBe('Latent');
     expect(notes.join(' ')).toMatch(/no upscaler "Latent \(nearist\)"/);
@@ -469,7 +469,7 @@ describe('fields without effect', () => {
 });
 
 describe('img2img', () => {
-  it('takes bare base64, data URIs with any label, and white space', async () => {
+  it('[Q5, Q6] takes bare base64, data URIs with any label, and white space', async () => {
     const server = createServer();
     const lines = PNG.replace(/(.{20})/g, '$1\r\n');
     for (const image of [

@@ -85,7 +85,7 @@ describe('[S2] png-info', () => {
   });
 });
 
-describe('extras', () => {
+describe('[S8] extras', () => {
   const image = makePng(8, 8).toString('base64');
   const ask = async (route: string, body: object) => {
     const response = await createServer().post(`/sdapi/v1/${route}`, body);
@@ -172,7 +172,7 @@ describe('extras', () => {
   });
 });
 
-describe('interrogate', () => {
+describe('[N1] interrogate', () => {
   it('says that no captioner is loaded', async () => {
     const image = makePng(8, 8).toString('base64');
     const server = createServer();

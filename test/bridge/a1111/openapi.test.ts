@@ -59,7 +59,7 @@ describe('/openapi.json', () => {
     });
   });
 
-  it('is served at both addresses, and the page beside it needs nothing from elsewhere', async () => {
+  it('[N9] is served at both addresses, and the page beside it needs nothing from elsewhere', async () => {
     for (const path of ['/openapi.json', '/sdapi/openapi.json']) {
       const response = await app.request(path);
       expect(response.headers.get('content-type')).toMatch(/^application\/json/);

@@ -8,7 +8,7 @@ const models = [EMBEDDED, listing('one'), listing('two')];
 const hashes = { two: 'cd'.repeat(32) };
 
 describe('GET /sdapi/v1/options', () => {
-  it('[M2] has samples_format, and sd_model_checkpoint equal to one title', async () => {
+  it('[M2, G5] has samples_format, and sd_model_checkpoint equal to one title', async () => {
     const server = createServer({ models, hashes, loaded: 'two' });
     const options = await server.get('/sdapi/v1/options');
     const titles = (await server.get<{ title: string }[]>('/sdapi/v1/sd-models')).map(

@@ -19,7 +19,7 @@ function createManual() {
 }
 
 describe('progress', () => {
-  it('[M12] is exact zeros when idle, with every key', async () => {
+  it('[M12, G9] is exact zeros when idle, with every key', async () => {
     const server = createManual();
     expect(await server.progress()).toEqual({
       progress: 0,
@@ -143,7 +143,7 @@ describe('[S1] interrupt', () => {
     expect((await server.progress()).state.interrupted).toBe(true);
   });
 
-  it('of a client that went away leaves the next client’s job alone', async () => {
+  it('[C15] of a client that went away leaves the next client’s job alone', async () => {
     const server = createManual();
     const client = new AbortController();
     const first = server.app.request('/sdapi/v1/txt2img', {
@@ -164,7 +164,7 @@ describe('[S1] interrupt', () => {
   });
 });
 
-describe('[M10, M11] calls without a body', () => {
+describe('[M10, M11, Q3, Q4] calls without a body', () => {
   const routes = ['interrupt', 'skip', 'unload-checkpoint', 'reload-checkpoint'];
   it.each([...routes, 'refresh-checkpoints', 'refresh-vae', 'refresh-loras'])(
     '%s takes none, an empty one, `""` and `{}`, and answers JSON with 200',

@@ -132,7 +132,7 @@ describe('/v1/images/generations', () => {
     });
   });
 
-  it('OPTIONS is answered, as one client probes for it', async () => {
+  it('[N8] OPTIONS is answered, as one client probes for it', async () => {
     const response = await createServer().app.request('/v1/images/generations', {
       method: 'OPTIONS',
     });

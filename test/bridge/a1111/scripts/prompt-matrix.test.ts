@@ -64,7 +64,7 @@ describe('prompt matrix', () => {
 });
 
 describe('the lists of scripts', () => {
-  it('name what a request may name, with arguments in order', async () => {
+  it('[N2] name what a request may name, with arguments in order', async () => {
     const server = createServer();
     const { txt2img, img2img } = await server.get<Record<string, string[]>>('/sdapi/v1/scripts');
     expect(txt2img).toEqual(['prompt matrix', 'x/y/z plot']);
