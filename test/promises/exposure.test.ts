@@ -8,7 +8,8 @@ import { makePng, pngChunk } from '../bridge/a1111/fake-services.ts';
 import { temporaryFolder } from '../bridge/support.ts';
 import { ROOT } from '../e2e/support/bridge.ts';
 import { ChildBridge } from './child-bridge.ts';
-import { amount, measured, percentile } from './figures.ts';
+import { amount, measured, percentile, picturesBelow } from './figures.ts';
+import { smallDisk } from './small-disk.ts';
 import { StubEngine } from './stub-engine.ts';
 
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
@@ -448,32 +449,37 @@ describe('a changed password', () => {
 describe('a full disk', () => {
   it('R18 costs the file and not the picture, and is over when there is room again', async () => {
     const own = temporaryFolder();
-    const out = join(own.path, 'full');
-    // A folder that cannot be written stands for a disk without room: the same error path, on every system.
-    writeFileSync(out, '');
-    const full = await ChildBridge.start(own.path, ['--output-dir', out]);
+    const disk = smallDisk(join(own.path, 'disk'));
+    // Pictures, journal and results all lie on it.
+    const full = await ChildBridge.start(disk.path, ['--output-dir', disk.outputs]);
     const engine = await StubEngine.attach(full.url);
-    const draw = async () =>
-      (await (
-        await fetch(`${full.url}/sdapi/v1/txt2img`, {
-          method: 'POST',
-          headers: JSON_TYPE,
-          body: JSON.stringify({ prompt: 'x', steps: 1 }),
-        })
-      ).json()) as { images: string[]; info: string };
+    const draw = async () => {
+      const reply = await fetch(`${full.url}/sdapi/v1/txt2img`, {
+        method: 'POST',
+        headers: JSON_TYPE,
+        body: JSON.stringify({ prompt: 'x', steps: 1 }),
+      });
+      expect(reply.status).toBe(200);
+      return (await reply.json()) as { images: string[]; info: string };
+    };
     try {
-      const before = await draw();
-      expect(before.images).toHaveLength(1);
-      expect(JSON.parse(before.info)).toMatchObject({ saved: false });
+      disk.fill();
+      for (let count = 0; count < 3; count += 1) {
+        const during = await draw();
+        expect(during.images).toHaveLength(1);
+        expect(JSON.parse(during.info)).toMatchObject({ saved: false });
+      }
       expect((await fetch(`${full.url}/sdapi/v1/options`)).status).toBe(200);
-      spawnSync('rm', [out]);
+      disk.free();
       const after = await draw();
       expect(JSON.parse(after.info).saved).not.toBe(false);
+      expect(picturesBelow(disk.outputs)).toHaveLength(1);
     } finally {
       await engine.close();
       await full.stop();
+      disk.remove();
       own.remove();
     }
-    measured('R18', { withoutRoom: 'picture returned, saved:false', withRoom: 'saved' });
+    measured('R18', { disk: disk.how, withoutRoom: 'picture returned, saved: false, 3 of 3' });
   });
 });
