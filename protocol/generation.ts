@@ -323,6 +323,10 @@ export const generationParams = z.object({
   /** SDXL: upper left corner, in pixels, of the part of a picture that the UNet is told it makes. */
   cropTop: z.int().min(0).max(GENERATION_LIMITS.maxSide).default(0),
   cropLeft: z.int().min(0).max(GENERATION_LIMITS.maxSide).default(0),
+  /** SDXL's refiner: how good the picture is said to be under the prompt and under the negative prompt. */
+  aestheticScores: z
+    .object({ positive: z.number().min(0).max(10), negative: z.number().min(0).max(10) })
+    .default({ positive: 6, negative: 2.5 }),
   /** Name of the checkpoint as the catalogue has it; null is the one in use. */
   checkpoint: z.string().max(1000).nullable().default(null),
   /** Name of a VAE, `None` for the checkpoint's own, `Automatic`; null is the one that the engine was started with. */

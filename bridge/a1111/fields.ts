@@ -71,7 +71,7 @@ export const FIELDS: readonly FieldEntry[] = [
   works('override_settings_restore_afterwards', 'false: the overrides stay as options'),
   works(
     'refiner_checkpoint',
-    'one of the same latents; SDXL’s own refiner, whose UNet reads another text encoder, is not read',
+    'one of the same latents, SDXL’s own refiner among them; LoRAs of the prompt are not made for that one',
   ),
   works('refiner_switch_at', '0 to 1; absent: from the first step on, as in A1111'),
   works('disable_extra_networks', 'true: LoRA tags load nothing'),

@@ -166,6 +166,19 @@ export const OPTIONS: readonly OptionEntry[] = [
   works('sdxl_crop_top', 0, 'SDXL: what the UNet is told of the crop', { min: 0, max: 4096 }),
   works('sdxl_crop_left', 0, 'SDXL: what the UNet is told of the crop', { min: 0, max: 4096 }),
   works(
+    'sdxl_refiner_low_aesthetic_score',
+    2.5,
+    'SDXL’s refiner: score under the negative prompt',
+    {
+      min: 0,
+      max: 10,
+    },
+  ),
+  works('sdxl_refiner_high_aesthetic_score', 6, 'SDXL’s refiner: score under the prompt', {
+    min: 0,
+    max: 10,
+  }),
+  works(
     'pad_cond_uncond',
     false,
     'fills the shorter of prompt and negative prompt with empty ones',

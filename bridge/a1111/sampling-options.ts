@@ -41,6 +41,10 @@ function cropSide(value: unknown): number {
   return typeof value === 'number' ? Math.trunc(value) : 0;
 }
 
+function score(value: unknown, usual: number): number {
+  return typeof value === 'number' ? value : usual;
+}
+
 /** What the options say about sampling and prompts, as a job's parameters. Values were checked when they were set. */
 export function samplingOptionsOf(options: Options) {
   const sampling: Record<string, unknown> = {
@@ -61,6 +65,10 @@ export function samplingOptionsOf(options: Options) {
     usesOldEmphasis: options.use_old_emphasis_implementation === true,
     cropTop: cropSide(options.sdxl_crop_top),
     cropLeft: cropSide(options.sdxl_crop_left),
+    aestheticScores: {
+      positive: score(options.sdxl_refiner_high_aesthetic_score, 6),
+      negative: score(options.sdxl_refiner_low_aesthetic_score, 2.5),
+    },
     uncondPadding: uncondPadding(options),
     correctsColors: options.img2img_color_correction === true,
   } satisfies GenerationInput;

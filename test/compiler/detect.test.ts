@@ -35,7 +35,7 @@ function expectAsPublished(checkpoint: Checkpoint, expected: Expected): void {
     vaeFactor: 8,
     unetInputs:
       expected.family === 'sdxl'
-        ? { textEmbeds: 1280, timeIds: 6, timestepCond: null }
+        ? { textEmbeds: 1280, timeIds: expected.pad_ids.length === 1 ? 5 : 6, timestepCond: null }
         : { textEmbeds: null, timeIds: null, timestepCond: null },
   });
   expect(description.textEncoders.map(({ padId }) => padId)).toEqual(expected.pad_ids);
@@ -124,6 +124,7 @@ it('an SD 2 inpainting checkpoint predicts epsilon, as all of them do', async ()
 const PIPELINES: Readonly<Record<string, string>> = {
   'sd15-inpaint': 'StableDiffusionInpaintPipeline',
   'sdxl-base': 'StableDiffusionXLPipeline',
+  'sdxl-refiner': 'StableDiffusionXLImg2ImgPipeline',
 };
 const CLASSES: Readonly<Record<string, readonly string[]>> = {
   unet: ['diffusers', 'UNet2DConditionModel'],
@@ -147,7 +148,8 @@ function folder(model: string, { configs, tensors, expected }: DiffusersManifest
   ];
   expected.pad_ids.forEach((padId, place) => {
     const pad_token = padId === 0 ? '!' : '<|endoftext|>';
-    const name = place === 0 ? 'tokenizer' : `tokenizer_${place + 1}`;
+    const isFirst = place === 0 && 'text_encoder' in configs;
+    const name = isFirst ? 'tokenizer' : 'tokenizer_2';
     files.push(jsonSource(`${name}/special_tokens_map.json`, { pad_token }));
   });
   for (const [part, fields] of Object.entries(configs)) {
@@ -181,7 +183,9 @@ describe('detectModel', () => {
     const layout = 'diffusers';
     expect(await detect('unet')).toEqual({ kind: 'unet', family: expected.family, layout });
     expect(await detect('vae')).toEqual({ kind: 'vae', family: null, layout });
-    expect(await detect('text_encoder')).toMatchObject({ kind: 'text-encoder', layout });
+    for (const part of Object.keys(tensors).filter((part) => part.startsWith('text_encoder'))) {
+      expect(await detect(part)).toMatchObject({ kind: 'text-encoder', layout });
+    }
   });
 
   it.each([

@@ -372,14 +372,14 @@ describe('what files in the wild have more or less', () => {
     },
   );
 
-  it('refuses the SDXL refiner by name', async () => {
+  it('refuses SDXL’s UNet with its refiner’s text encoder', async () => {
     const files = await edited('sdxl-tiny', {
       keep: (name) => !name.startsWith('conditioner.embedders.0.'),
       rename: (name) => name.replace('conditioner.embedders.1.', 'conditioner.embedders.0.'),
     });
     await expect(openCheckpoint(files)).rejects.toMatchObject({
-      code: 'unsupported',
-      message: expect.stringContaining('is the SDXL refiner'),
+      code: 'invalid-model',
+      message: expect.stringMatching(/text states of width 40, but the text encoder gives 24/),
     });
   });
 

@@ -296,4 +296,5 @@ def main(out):
         print(f"{name:18} mean {latents.mean():8.4f} std {latents.std():8.4f}")
 
 
-main(sys.argv[1])
+if __name__ == "__main__":
+    main(sys.argv[1])

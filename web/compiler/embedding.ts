@@ -15,7 +15,7 @@ export interface TextualInversion {
 
 const SINGLE = 'emb_params';
 /** SDXL's, by encoder. */
-const PAIR = ['clip_l', 'clip_g'] as const;
+const PAIR = { text_encoder: 'clip_l', text_encoder_2: 'clip_g' } as const;
 /** A1111 refuses more: no chunk holds them. */
 const MAX_VECTORS = 75;
 
@@ -31,11 +31,10 @@ export async function openTextualInversion(
 ): Promise<TextualInversion> {
   const { file, header } = await openOnlyFile(files, 'embedding', { signal });
   const { tensors } = header;
-  const names = textEncoders.length === 1 ? [SINGLE] : PAIR;
   const values: Float32Array[] = [];
   let vectors = 0;
   for (const [index, encoder] of textEncoders.entries()) {
-    const name = names[index] ?? '';
+    const name = family === 'sdxl' ? PAIR[encoder.component] : SINGLE;
     const tensor = tensors.get(name);
     if (!tensor) {
       throw invalidModel(

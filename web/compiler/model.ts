@@ -59,7 +59,7 @@ export interface ModelDescription {
   readonly unetInputs: {
     /** `text_embeds`: the pooled and projected text of the second encoder. */
     readonly textEmbeds: number | null;
-    /** `time_ids`: original height and width, crop top and left, target height and width. */
+    /** `time_ids`: original height and width, crop top and left; then target height and width, or a refiner's aesthetic score. */
     readonly timeIds: number | null;
     /** `timestep_cond`: the embedded guidance scale of a latent consistency model. */
     readonly timestepCond: number | null;
@@ -70,6 +70,11 @@ export interface ModelDescription {
   readonly textEncoders: readonly TextEncoderDescription[];
   /** What the files leave open and was assumed: sentences for the user. */
   readonly notes: readonly string[];
+}
+
+/** SDXL's refiner: the second text encoder alone, and told of a picture's aesthetic score. */
+export function isSdxlRefiner({ unetInputs }: Pick<ModelDescription, 'unetInputs'>): boolean {
+  return unetInputs.timeIds === 5;
 }
 
 /** One text encoder with its tokenizer. */

@@ -2,7 +2,12 @@ import type { ModelListing } from '../../protocol/catalog.ts';
 import type { DeviceInfo, EngineActivity } from '../../protocol/device.ts';
 import { GenerationError } from '../../protocol/errors.ts';
 import { openCheckpoint } from '../compiler/checkpoint.ts';
-import type { CompiledComponent, ModelDescription, Precision } from '../compiler/model.ts';
+import {
+  type CompiledComponent,
+  isSdxlRefiner,
+  type ModelDescription,
+  type Precision,
+} from '../compiler/model.ts';
 import { onnxConfig } from '../compiler/onnx-folder/config.ts';
 import type { EngineConfig } from '../shared/worker-protocol.ts';
 import type { EngineAccess } from './browser-access.ts';
@@ -231,11 +236,18 @@ export function createCheckpointKeeper(
 
   async function applyLoras(
     listing: ModelListing,
-    loras: readonly ChosenLora[],
+    wanted: readonly ChosenLora[],
     { onActivity, signal }: Pick<KeepOptions, 'onActivity' | 'signal'>,
   ): Promise<readonly UsedLora[]> {
     const loaded = current;
     if (!loaded) throw new TypeError('no checkpoint is in memory');
+    const loras = isSdxlRefiner(loaded.manifest.model.description) ? [] : wanted;
+    if (loras.length < wanted.length) {
+      const names = wanted.map(({ name }) => name).join(', ');
+      loaded.notes.push(
+        `${listing.name} is a refiner of SDXL, whose layers no LoRA is made for: its steps were made without ${names}.`,
+      );
+    }
     if (loras.length === 0 && !currentLoras) return [];
     if (loras.length > 0 && loaded.manifest.model.components.some(onnxConfig)) {
       const names = loras.map(({ name }) => name).join(', ');

@@ -10,6 +10,8 @@ export interface TextContext {
   readonly values: Float32Array;
   /** SDXL's pooled and projected text, null for models without. */
   readonly textEmbeds: Float32Array | null;
+  /** Of a negative prompt. */
+  readonly isNegative?: boolean;
 }
 
 /** Latents of one batch. */
@@ -34,6 +36,8 @@ export interface LatentsRequest extends BatchChannels {
   readonly guidanceScale: number;
   /** For UNets that are told of a crop (SDXL): its upper left corner in pixels; the picture's own where left out. */
   readonly crop?: { readonly top: number; readonly left: number };
+  /** For SDXL's refiner: how good the picture is said to be under a prompt and under a negative prompt, 0 to 10. */
+  readonly aestheticScores?: { readonly positive: number; readonly negative: number };
   /** ControlNets that calls may give a share. */
   readonly controls?: readonly BatchControl[];
 }

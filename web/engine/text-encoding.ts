@@ -37,7 +37,10 @@ export function createTextEncoding(description: ModelDescription, run: RunTextEn
     }
     return group.texts.map((_, row) => {
       const texts = perEncoder.map((rows) => rows[row] ?? { states: [], textEmbeds: null });
-      const context = joinEncoders(texts, description.textEncoders);
+      const context = {
+        ...joinEncoders(texts, description.textEncoders),
+        isNegative: group.isNegative,
+      };
       if (isZero) {
         context.values.fill(0);
         context.textEmbeds?.fill(0);

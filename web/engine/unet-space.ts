@@ -1,4 +1,4 @@
-import type { ModelDescription } from '../compiler/model.ts';
+import { isSdxlRefiner, type ModelDescription } from '../compiler/model.ts';
 import { type ControlSessions, createBatchControls } from './control/batch-controls.ts';
 import type {
   LatentSpace,
@@ -123,11 +123,15 @@ export function createLatentSpace<T>(
     }
     if (timeIds !== null) {
       const [height, width] = [request.height * vaeFactor, request.width * vaeFactor];
-      // Original size, where it was cropped, and target size, as A1111 fills them in.
+      // Original size, where it was cropped, and target size or aesthetic score, as A1111 fills them in.
       const { top, left } = request.crop ?? { top: 0, left: 0 };
-      const ids = Float32Array.of(height, width, top, left, height, width);
+      const scores = request.aestheticScores ?? { positive: 6, negative: 2.5 };
+      const last = ({ isNegative }: TextContext) =>
+        isSdxlRefiner({ unetInputs })
+          ? [isNegative ? scores.negative : scores.positive]
+          : [height, width];
       made.time_ids = perRow(
-        rows.map(() => ids),
+        rows.map((context) => Float32Array.of(height, width, top, left, ...last(context))),
         [timeIds],
       );
     }

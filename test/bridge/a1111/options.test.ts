@@ -204,11 +204,13 @@ describe('A1111’s options for old pictures', () => {
     Object.assign(settings, {
       ...{ dont_fix_second_order_samplers_schedule: true, use_old_emphasis_implementation: true },
       ...{ sdxl_crop_top: 64, sdxl_crop_left: 32, hires_fix_use_firstpass_conds: true },
+      sdxl_refiner_high_aesthetic_score: 7,
       ...{ use_old_karras_scheduler_sigmas: true, beta_dist_alpha: 0.4, beta_dist_beta: 0.9 },
     });
     const { params } = await server.generate({ enable_hr: true });
     expect(names.map((name) => params[name])).toEqual([true, true, 64, 32]);
     expect(params.hires?.usesFirstTexts).toBe(true);
+    expect(params.aestheticScores).toEqual({ positive: 7, negative: 2.5 });
     expect(params.sampling).toMatchObject({
       ...{ useOldKarrasSigmas: true, betaDistAlpha: 0.4, betaDistBeta: 0.9 },
     });

@@ -4,7 +4,7 @@ import { gunzipSync } from 'node:zlib';
 import type { ByteSource } from '../../../web/compiler/model.ts';
 import { MODELS } from './files.ts';
 
-export const MANIFESTS = ['sd15', 'sd15-inpaint', 'sd21', 'sdxl-base'] as const;
+export const MANIFESTS = ['sd15', 'sd15-inpaint', 'sd21', 'sdxl-base', 'sdxl-refiner'] as const;
 
 type TensorList = Readonly<Record<string, readonly [dtype: string, shape: readonly number[]]>>;
 

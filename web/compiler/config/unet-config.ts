@@ -35,10 +35,11 @@ export interface ParsedUnet {
   readonly sampleSize: number;
 }
 
-/** Reads the `config.json` of a diffusers `UNet2DConditionModel`. */
+/** Reads the `config.json` of a diffusers `UNet2DConditionModel`; `pooledSize` is the text encoder's, where it has one. */
 export function parseUnetConfig(
   file: string,
   fields: Readonly<Record<string, unknown>>,
+  pooledSize: number | null = null,
 ): ParsedUnet {
   const reader = new ConfigReader(file, fields);
   const channels = reader.counts('block_out_channels', [320, 640, 1280, 1280]);
@@ -56,7 +57,7 @@ export function parseUnetConfig(
     flipSinToCos: reader.flag('flip_sin_to_cos', true),
     freqShift: reader.number('freq_shift', 0),
     upcastAttention: reader.flag('upcast_attention', false),
-    textTime: parseTextTime(reader),
+    textTime: parseTextTime(reader, pooledSize),
     timestepCondSize: reader.get('time_cond_proj_dim') ? reader.count('time_cond_proj_dim') : null,
   };
   for (const size of channels) {
@@ -73,10 +74,23 @@ export function parseUnetConfig(
 }
 
 /** SDXL's original size, crop and target size: two numbers each. */
-export const TIME_IDS = 6;
+const TIME_IDS = 6;
+/** The SDXL refiner has an aesthetic score in the place of the target size. */
+const REFINER_TIME_IDS = 5;
+
+/** How many numbers an SDXL UNet is told beside `pooledSize` text features, where `conditions` features are all of them. */
+export function timeIdsOf(
+  conditions: number,
+  timeFeatures: number,
+  pooledSize: number | null,
+): number {
+  const isRefiner =
+    pooledSize !== null && conditions - pooledSize === REFINER_TIME_IDS * timeFeatures;
+  return isRefiner ? REFINER_TIME_IDS : TIME_IDS;
+}
 
 /** `addition_embed_type`: none, or SDXL's `text_time`. */
-function parseTextTime(reader: ConfigReader): UnetConfig['textTime'] {
+function parseTextTime(reader: ConfigReader, pooledSize: number | null): UnetConfig['textTime'] {
   const fields = ['addition_time_embed_dim', 'projection_class_embeddings_input_dim'] as const;
   if (reader.get('addition_embed_type') === undefined) {
     reader.onlyKnown({ [fields[0]]: null, [fields[1]]: null });
@@ -84,12 +98,14 @@ function parseTextTime(reader: ConfigReader): UnetConfig['textTime'] {
   }
   reader.choice('addition_embed_type', ['text_time']);
   const timeFeatures = reader.count(fields[0]);
-  const textEmbedsSize = reader.count(fields[1]) - TIME_IDS * timeFeatures;
+  const conditions = reader.count(fields[1]);
+  const timeIds = timeIdsOf(conditions, timeFeatures, pooledSize);
+  const textEmbedsSize = conditions - timeIds * timeFeatures;
   if (timeFeatures % 2 !== 0) throw reader.wrong(fields[0], 'an even number');
   if (textEmbedsSize < 1) {
-    throw reader.wrong(fields[1], `more than ${TIME_IDS} times the addition_time_embed_dim`);
+    throw reader.wrong(fields[1], `more than ${timeIds} times the addition_time_embed_dim`);
   }
-  return { textEmbedsSize, timeIds: TIME_IDS, timeFeatures };
+  return { textEmbedsSize, timeIds, timeFeatures };
 }
 
 function parseLevels(

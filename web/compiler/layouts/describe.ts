@@ -5,9 +5,6 @@ import type { TokenizerDescription } from './tokenizer.ts';
 
 /** What the layouts say of a checkpoint in the same words. */
 
-export const REFINER =
-  'is the SDXL refiner, which works on the latents of another model. This version of Easel loads base models only.';
-
 /**
  * The states that a family was trained with: SD 1 the last layer's unless a user skips some, SD 2 those
  * of the tower as it is kept (its last layer is dropped by then), SDXL the last layer's but one before

@@ -10,7 +10,7 @@ import type { ClipTextConfig } from '../models/clip-text.ts';
 import type { UnetConfig } from '../models/unet.ts';
 import type { SourceTensor } from '../safetensors.ts';
 import { checkWeights } from './check-weights.ts';
-import { describeTextEncoder, REFINER, textStates, unetInputs } from './describe.ts';
+import { describeTextEncoder, textStates, unetInputs } from './describe.ts';
 import { ModelFolder } from './folder.ts';
 import { readTokenizer } from './tokenizer.ts';
 import { currentVaeName } from './vae-file.ts';
@@ -52,9 +52,13 @@ export async function openDiffusersFolder(
   const folder = new ModelFolder(files, signal);
   const index = await folder.json('model_index.json');
   const isXl = checkModelIndex(folder, index);
-  const first = await openTextEncoder(folder, { isXl, isSecond: false });
-  const texts = isXl ? [first, await openTextEncoder(folder, { isXl, isSecond: true })] : [first];
-  const unet = await openUnet(folder);
+  const texts = [];
+  // SDXL's refiner has the second one alone.
+  if (!isXl || !isAbsent(index.text_encoder)) {
+    texts.push(await openTextEncoder(folder, { isXl, isSecond: false }));
+  }
+  if (isXl) texts.push(await openTextEncoder(folder, { isXl, isSecond: true }));
+  const unet = await openUnet(folder, texts.at(-1)?.config.projection?.size ?? null);
   const vae = isAbsent(index.vae) ? null : await openVae(folder);
   checkSizes(
     folder,
@@ -67,7 +71,7 @@ export async function openDiffusersFolder(
   return {
     name: files.name,
     description: {
-      family: isXl ? 'sdxl' : first.config.activation === 'gelu' ? 'sd2' : 'sd1',
+      family: isXl ? 'sdxl' : texts[0]?.config.activation === 'gelu' ? 'sd2' : 'sd1',
       ...parseSchedulerConfig(`${folder.name}/${scheduler}`, await folder.json(scheduler)),
       isPredictionAssumed: false,
       latentChannels: unet.config.outChannels,
@@ -103,11 +107,9 @@ function checkModelIndex(folder: ModelFolder, index: Readonly<Record<string, unk
   for (const [component, known] of Object.entries(isXl ? XL_CLASSES : CLASSES)) {
     const entry = index[component];
     const name = Array.isArray(entry) ? entry[1] : undefined;
-    // Another VAE may take its place.
-    if (component === 'vae' && isAbsent(entry)) continue;
-    if (isXl && component === 'text_encoder' && (name === null || name === undefined)) {
-      throw unsupportedModel(file, REFINER);
-    }
+    // Another VAE may take its place; SDXL's refiner has the second text encoder alone.
+    if ((component === 'vae' || (isXl && component === 'text_encoder')) && isAbsent(entry))
+      continue;
     if (name !== known) {
       throw unsupportedModel(
         file,
@@ -142,9 +144,10 @@ async function openTextEncoder(
   return { config, component, description: describeTextEncoder(name, config, tokens, states) };
 }
 
-async function openUnet(folder: ModelFolder) {
+async function openUnet(folder: ModelFolder, pooledSize: number | null) {
   const path = 'unet/config.json';
-  const { config, sampleSize } = parseUnetConfig(`${folder.name}/${path}`, await folder.json(path));
+  const fields = await folder.json(path);
+  const { config, sampleSize } = parseUnetConfig(`${folder.name}/${path}`, fields, pooledSize);
   const component = { name: 'unet', config, tensors: await folder.tensors('unet') } as const;
   checkWeights(`${folder.name}/unet`, component.tensors, [component]);
   return { config, sampleSize, component };

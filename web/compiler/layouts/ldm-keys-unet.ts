@@ -1,4 +1,4 @@
-import { TIME_IDS } from '../config/unet-config.ts';
+import { timeIdsOf } from '../config/unet-config.ts';
 import { invalidModel, unsupportedModel } from '../errors.ts';
 import type { UnetConfig, UnetLevel } from '../models/unet.ts';
 import { countWhile, KeyMap, missingTensor, type TensorPlace, type Tensors } from './ldm-keys.ts';
@@ -46,10 +46,15 @@ interface FoundLevel {
 }
 
 /**
- * Reads the structure of an LDM UNet off its names (without `model.diffusion_model.`) and shapes.
+ * Reads the structure of an LDM UNet off its names (without `model.diffusion_model.`) and shapes; `pooledSize` is that
+ * of the text encoder's pooled features, where it has some.
  * Errors name the file and the tensor that does not fit.
  */
-export function readLdmUnet(place: TensorPlace, tensors: Tensors): LdmUnet {
+export function readLdmUnet(
+  place: TensorPlace,
+  tensors: Tensors,
+  pooledSize: number | null,
+): LdmUnet {
   const { file, prefix } = place;
   const walk = new UnetWalk(place, tensors);
   for (const [ldm, diffusers] of OUTER_PARTS) walk.keys.add(ldm, diffusers);
@@ -67,7 +72,8 @@ export function readLdmUnet(place: TensorPlace, tensors: Tensors): LdmUnet {
       `tensor "${prefix}input_blocks.0.0.weight" does not fit the blocks after it.`,
     );
   }
-  const textEmbedsSize = (conditions ?? 0) - TIME_IDS * SDXL_TIME_FEATURES;
+  const timeIds = timeIdsOf(conditions ?? 0, SDXL_TIME_FEATURES, pooledSize);
+  const textEmbedsSize = (conditions ?? 0) - timeIds * SDXL_TIME_FEATURES;
   if (conditions !== undefined && textEmbedsSize < 1) {
     throw unsupportedModel(
       file,
@@ -100,7 +106,7 @@ export function readLdmUnet(place: TensorPlace, tensors: Tensors): LdmUnet {
       textTime:
         conditions === undefined
           ? null
-          : { textEmbedsSize, timeIds: TIME_IDS, timeFeatures: SDXL_TIME_FEATURES },
+          : { textEmbedsSize, timeIds, timeFeatures: SDXL_TIME_FEATURES },
       timestepCondSize: tensors.get('time_embed.cond_proj.weight')?.shape[1] ?? null,
     },
   };

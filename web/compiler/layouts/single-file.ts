@@ -6,7 +6,7 @@ import type { ByteSource, ModelDescription, ModelFamily, ModelFiles } from '../m
 import { vaeFactor } from '../models/autoencoder-kl.ts';
 import { readSafetensorsHeader, type SafetensorsHeader } from '../safetensors.ts';
 import { checkWeights } from './check-weights.ts';
-import { describeTextEncoder, REFINER, textStates, unetInputs } from './describe.ts';
+import { describeTextEncoder, textStates, unetInputs } from './describe.ts';
 import { detectModel } from './detect.ts';
 import { type KeyMap, renameTensors, type Tensors, withPrefix } from './ldm-keys.ts';
 import { type LdmTextEncoder, readClipText, readOpenClipText } from './ldm-keys-text.ts';
@@ -20,7 +20,7 @@ const CLIP = 'cond_stage_model.transformer.';
 const OPEN_CLIP = 'cond_stage_model.model.';
 const XL_CLIP = 'conditioner.embedders.0.transformer.';
 const XL_OPEN_CLIP = 'conditioner.embedders.1.model.';
-/** The only text encoder of SDXL's refiner, and of SD 2 models trained with SDXL's code (SD-Turbo). */
+/** The only text encoder of SDXL's refiner, which is the second one of SDXL, and of SD 2 models trained with SDXL's code (SD-Turbo). */
 const ONLY_OPEN_CLIP = 'conditioner.embedders.0.model.';
 
 /** Tensors that pictures do not depend on. Whatever else nothing asks for is an error. */
@@ -85,7 +85,7 @@ export async function openSingleFile(
   });
   const { scalingFactor, ...schedule } = training;
   const texts = reader.textEncoders();
-  const unet = reader.unet();
+  const unet = reader.unet(texts.at(-1)?.config.projection?.size ?? null);
   const ownScaling = scalingFactor ?? SCALING_FACTORS[reader.family];
   const vae = reader.vae(ownScaling);
   reader.checkAllUsed();
@@ -152,7 +152,9 @@ class SingleFile {
 
   textEncoders() {
     if (this.family !== 'sdxl') return [this.#onlyTextEncoder()];
-    if (this.#part(ONLY_OPEN_CLIP).size > 0) throw unsupportedModel(this.#file, REFINER);
+    if (this.#part(ONLY_OPEN_CLIP).size > 0) {
+      return [this.#textEncoder('text_encoder_2', ONLY_OPEN_CLIP, 'openClip')];
+    }
     const first = this.#textEncoder('text_encoder', XL_CLIP, 'clip');
     return [first, this.#textEncoder('text_encoder_2', XL_OPEN_CLIP, 'openClip')];
   }
@@ -194,9 +196,9 @@ class SingleFile {
     return { config, component: part, description };
   }
 
-  unet() {
+  unet(pooledSize: number | null) {
     const source = this.#take(UNET, 'no UNet');
-    const { config, keys } = readLdmUnet({ file: this.#file, prefix: UNET }, source);
+    const { config, keys } = readLdmUnet({ file: this.#file, prefix: UNET }, source, pooledSize);
     // SD 2's attention scores leave float16's range; published configurations say so.
     const upcast = { ...config, upcastAttention: this.family === 'sd2' };
     const part = { name: 'unet', config: upcast, tensors: renameTensors(source, keys) } as const;

@@ -21,6 +21,7 @@ export function latentsRequest(
     contexts: run.contexts.flat(),
     guidanceScale: run.job.params.guidanceScale,
     crop: { top: run.job.params.cropTop, left: run.job.params.cropLeft },
+    aestheticScores: run.job.params.aestheticScores,
     inpaintChannels: inpaint,
     controls,
   };
