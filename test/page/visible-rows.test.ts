@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { type GridMetrics, visibleWindow } from '../../web/page/visible-rows.ts';
+import {
+  type GridMetrics,
+  isSameWindow,
+  placeOf,
+  visibleWindow,
+} from '../../web/page/visible-rows.ts';
 
 const METRICS: GridMetrics = {
   itemCount: 10_000,
@@ -30,8 +35,24 @@ describe('visibleWindow', () => {
       if (firstSeen < 10_000) expect(view.from).toBeLessThanOrEqual(firstSeen);
       if (lastSeen >= 0) expect(view.to).toBeGreaterThan(lastSeen);
       expect(view.to - view.from).toBeLessThanOrEqual(columns * 11);
-      expect(view.offset).toBeCloseTo((view.from / columns) * rowHeight);
+      expect(placeOf(view.from, view, 10).top).toBeCloseTo((view.from / columns) * rowHeight);
     }
+  });
+
+  it('puts cells side by side and below each other, the last one at the very edge', () => {
+    const view = visibleWindow(METRICS);
+    expect(placeOf(0, view, 10)).toEqual({ left: 0, top: 0 });
+    expect(placeOf(5, view, 10).left + view.cellSize).toBeCloseTo(1000);
+    expect(placeOf(9_999, view, 10).top + view.cellSize).toBeCloseTo(view.height);
+  });
+
+  it('is another one only where other cells are drawn, or elsewhere', () => {
+    const view = visibleWindow({ ...METRICS, scrolled: 5_000 });
+    expect(isSameWindow(view, visibleWindow({ ...METRICS, scrolled: 5_001 }))).toBe(true);
+    expect(isSameWindow(view, visibleWindow({ ...METRICS, scrolled: 5_400 }))).toBe(false);
+    expect(isSameWindow(view, visibleWindow({ ...METRICS, scrolled: 5_000, width: 990 }))).toBe(
+      false,
+    );
   });
 
   it('has room for a narrow window and for nothing at all', () => {

@@ -9,8 +9,21 @@ export interface GridWindow {
   /** First item and the one after the last. */
   readonly from: number;
   readonly to: number;
-  /** Distance of the first drawn row from the grid's top, in pixels. */
-  readonly offset: number;
+}
+
+/** Where a cell lies in the whole grid, in pixels from its left upper corner. */
+export function placeOf(
+  index: number,
+  { columns, cellSize }: Pick<GridWindow, 'columns' | 'cellSize'>,
+  gap: number,
+): { readonly left: number; readonly top: number } {
+  const pitch = cellSize + gap;
+  return { left: (index % columns) * pitch, top: Math.floor(index / columns) * pitch };
+}
+
+/** Whether two windows draw the same cells in the same places. */
+export function isSameWindow(a: GridWindow, b: GridWindow): boolean {
+  return a.from === b.from && a.to === b.to && a.columns === b.columns && a.cellSize === b.cellSize;
 }
 
 export interface GridMetrics {
@@ -44,6 +57,5 @@ export function visibleWindow(metrics: GridMetrics): GridWindow {
     height: rowCount === 0 ? 0 : rowCount * rowHeight - gap,
     from: fromRow * columns,
     to: Math.min(toRow * columns, itemCount),
-    offset: fromRow * rowHeight,
   };
 }

@@ -1,9 +1,16 @@
 import { useSignalEffect } from '@preact/signals';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import type { ComponentChild } from 'preact';
+import { useEffect, useReducer, useRef, useState } from 'preact/hooks';
 import { selectRange, toggleSelected } from '../gallery-selection.ts';
 import type { PictureInfo } from '../picture.ts';
 import { t } from '../strings/strings.ts';
-import { type GridMetrics, visibleWindow } from '../visible-rows.ts';
+import {
+  type GridMetrics,
+  type GridWindow,
+  isSameWindow,
+  placeOf,
+  visibleWindow,
+} from '../visible-rows.ts';
 import { useApp } from './context.ts';
 import { useObjectUrl } from './use-object-url.ts';
 
@@ -15,10 +22,25 @@ const REST_MS = 80;
 
 type Measured = Pick<GridMetrics, 'width' | 'scrolled' | 'windowHeight'>;
 
-/** Width and scroll position of an element, followed while it is on the page. */
-function useMeasured(): [{ readonly current: HTMLDivElement | null }, Measured] {
+/**
+ * The part of a grid of so many cells that is in sight, null before it is measured; it is drawn anew only when that is
+ * another one.
+ */
+function useVisibleWindow(
+  itemCount: number,
+): [{ readonly current: HTMLDivElement | null }, GridWindow | null] {
   const ref = useRef<HTMLDivElement>(null);
-  const [measured, setMeasured] = useState<Measured>({ width: 0, scrolled: 0, windowHeight: 0 });
+  const measured = useRef<Measured | null>(null);
+  const [, redraw] = useReducer((count: number) => count + 1, 0);
+  const windowOf = () =>
+    measured.current &&
+    visibleWindow({
+      ...measured.current,
+      ...{ itemCount, minCellSize: MIN_CELL_SIZE, gap: GAP, overscan: OVERSCAN },
+    });
+  const drawn = windowOf();
+  const latest = useRef({ drawn, windowOf });
+  latest.current = { drawn, windowOf };
   useEffect(() => {
     const element = ref.current;
     if (!element) return;
@@ -26,7 +48,9 @@ function useMeasured(): [{ readonly current: HTMLDivElement | null }, Measured] 
     const measure = () => {
       frame = 0;
       const { top, width } = element.getBoundingClientRect();
-      setMeasured({ width, scrolled: -top, windowHeight: innerHeight });
+      measured.current = { width, scrolled: -top, windowHeight: innerHeight };
+      const [before, now] = [latest.current.drawn, latest.current.windowOf()];
+      if (!before || !now || !isSameWindow(before, now)) redraw(0);
     };
     const schedule = () => {
       if (frame === 0) frame = requestAnimationFrame(measure);
@@ -43,7 +67,7 @@ function useMeasured(): [{ readonly current: HTMLDivElement | null }, Measured] 
       removeEventListener('resize', schedule);
     };
   }, []);
-  return [ref, measured];
+  return [ref, drawn];
 }
 
 /** The small picture, once the cell has been in sight for a moment; `missing` where its file cannot be had. */
@@ -77,7 +101,14 @@ function useIsSelected(id: string): boolean {
   return isSelected;
 }
 
-function GridCell({ picture, size }: { picture: PictureInfo; size: number }) {
+interface GridCellProps {
+  readonly picture: PictureInfo;
+  readonly size: number;
+  readonly left: number;
+  readonly top: number;
+}
+
+function GridCell({ picture, size, left, top }: GridCellProps) {
   const { gallery } = useApp().state;
   const { id, prompt } = picture;
   const thumb = useThumb(id);
@@ -90,13 +121,11 @@ function GridCell({ picture, size }: { picture: PictureInfo; size: number }) {
     else gallery.openId.value = id;
   };
   return (
-    <li class={isSelected ? 'grid-item selected' : 'grid-item'}>
-      <button
-        type="button"
-        class="grid-cell"
-        style={{ width: `${size}px`, height: `${size}px` }}
-        onClick={open}
-      >
+    <li
+      class={isSelected ? 'grid-item selected' : 'grid-item'}
+      style={{ left: `${left}px`, top: `${top}px`, width: `${size}px`, height: `${size}px` }}
+    >
+      <button type="button" class="grid-cell" onClick={open}>
         {url && !isBroken && (
           <img src={url} alt="" decoding="async" onError={() => setBroken(true)} />
         )}
@@ -118,29 +147,46 @@ function GridCell({ picture, size }: { picture: PictureInfo; size: number }) {
   );
 }
 
-/** A grid that draws only what is in sight. */
-export function PictureGrid({ pictures }: { pictures: readonly PictureInfo[] }) {
-  const [ref, measured] = useMeasured();
-  const view = visibleWindow({
-    ...measured,
-    itemCount: pictures.length,
-    minCellSize: MIN_CELL_SIZE,
-    gap: GAP,
-    overscan: OVERSCAN,
+interface DrawnCell {
+  readonly props: GridCellProps;
+  readonly cell: ComponentChild;
+}
+
+/** Draws cells; one that has not changed since is passed over when the grid is drawn anew. */
+function useCells(): (props: GridCellProps) => ComponentChild {
+  const before = useRef<ReadonlyMap<string, DrawnCell>>(new Map());
+  const now = new Map<string, DrawnCell>();
+  useEffect(() => {
+    before.current = now;
   });
+  return (props) => {
+    const { picture, size, left, top } = props;
+    const known = before.current.get(picture.id);
+    const isSame =
+      known?.props.picture === picture &&
+      known.props.size === size &&
+      known.props.left === left &&
+      known.props.top === top;
+    const drawn =
+      known && isSame ? known : { props, cell: <GridCell key={picture.id} {...props} /> };
+    now.set(picture.id, drawn);
+    return drawn.cell;
+  };
+}
+
+/** A grid that draws only what is in sight, each cell at its place in the whole. */
+export function PictureGrid({ pictures }: { pictures: readonly PictureInfo[] }) {
+  const [ref, view] = useVisibleWindow(pictures.length);
+  const cellOf = useCells();
   return (
-    <div ref={ref} class="grid" style={{ height: `${view.height}px` }}>
-      {measured.width > 0 && (
-        <ul
-          aria-label={t.gallery.title}
-          style={{
-            transform: `translateY(${view.offset}px)`,
-            gridTemplateColumns: `repeat(${view.columns}, ${view.cellSize}px)`,
-          }}
-        >
-          {pictures.slice(view.from, view.to).map((picture) => (
-            <GridCell key={picture.id} picture={picture} size={view.cellSize} />
-          ))}
+    <div ref={ref} class="grid" style={{ height: `${view?.height ?? 0}px` }}>
+      {view && (
+        <ul aria-label={t.gallery.title}>
+          {pictures
+            .slice(view.from, view.to)
+            .map((picture, index) =>
+              cellOf({ picture, size: view.cellSize, ...placeOf(view.from + index, view, GAP) }),
+            )}
         </ul>
       )}
     </div>
