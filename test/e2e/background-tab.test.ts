@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { amount, measured, percentile } from '../promises/figures.ts';
+import { amount, measured } from '../promises/figures.ts';
 import { type RunningBridge, startBridge } from './support/bridge.ts';
 import { listenToJobs, sleep, until } from './support/job-events.ts';
 import { RawBrowser, type RawPage } from './support/raw-browser.ts';
@@ -115,43 +115,55 @@ describe('a tab in a real browser', () => {
     measured('R8', { afterSleepMs: Math.round(wokenMs), afterReloadMs: Math.round(reloadedMs) });
   });
 
-  it('R7 keeps its speed in the background', async () => {
+  const seconds = amount('HIDDEN_SECONDS', 8, 600);
+
+  it(`R7 keeps its speed in the background for ${seconds} s`, {
+    timeout: 120_000 + seconds * 2_000,
+  }, async () => {
     const page = await open();
-    const seconds = amount('HIDDEN_SECONDS', 8, 120);
-    const throughput = async () => {
-      const end = performance.now() + seconds * 1_000;
+    const { events, stop } = await listenToJobs(bridge.url);
+    /** Pictures a second over so many seconds, and the longest silence of the tab's worker meanwhile. */
+    const work = async (length: number) => {
+      const start = performance.now();
+      events.length = 0;
       let jobs = 0;
-      const times: number[] = [];
-      while (performance.now() < end) {
-        const start = performance.now();
+      while (performance.now() - start < length * 1_000) {
         expect((await draw(4)).status).toBe(200);
-        times.push(performance.now() - start);
         jobs += 1;
       }
-      return { perSecond: jobs / seconds, maxMs: percentile(times, 1) };
+      const times = [start, ...events.map(({ at }) => at)];
+      const silences = times.slice(1).map((at, place) => at - (times[place] ?? at));
+      return {
+        perSecond: (jobs * 1_000) / (performance.now() - start),
+        silenceMs: Math.round(Math.max(...silences)),
+      };
     };
-    const visible = await throughput();
-    expect(await page.evaluate<string>('document.visibilityState')).toBe('visible');
+    const isHidden = async () => (await page.evaluate('document.visibilityState')) === 'hidden';
+    // What else the machine does changes over minutes: the visible tab is measured before and after.
+    const visibleSeconds = Math.max(4, seconds / 5);
+    const before = await work(visibleSeconds);
+    expect(await isHidden()).toBe(false);
     const front = await browser.open('about:blank');
     await browser.activate(front);
-    await until(
-      'the hidden tab',
-      async () => (await page.evaluate('document.visibilityState')) === 'hidden',
-    );
+    await until('the hidden tab', isHidden);
     // Beyond the grace of the intensive throttling.
     await sleep(6_000);
-    const hidden = await throughput();
-    const ratio = hidden.perSecond / visible.perSecond;
+    const hidden = await work(seconds);
+    expect(await isHidden()).toBe(true);
+    await browser.activate(page);
+    await until('the visible tab', async () => !(await isHidden()));
+    const after = await work(visibleSeconds);
+    const ratio = hidden.perSecond / ((before.perSecond + after.perSecond) / 2);
     // A hidden tab's own timers tick once a second or a minute: a fifth at best, or nothing at all.
     expect(ratio).toBeGreaterThan(0.6);
+    await stop();
     await browser.close(front);
     await closeAll([page]);
+    const rounded = (value: number) => Math.round(value * 100) / 100;
     measured('R7', {
-      ...{ seconds, visiblePerSecond: Math.round(visible.perSecond * 100) / 100 },
-      ...{
-        hiddenPerSecond: Math.round(hidden.perSecond * 100) / 100,
-        ratio: Math.round(ratio * 100) / 100,
-      },
+      ...{ seconds, visibleBefore: rounded(before.perSecond) },
+      ...{ hidden: rounded(hidden.perSecond), visibleAfter: rounded(after.perSecond) },
+      ...{ ratio: rounded(ratio), silenceMs: hidden.silenceMs },
     });
   });
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Page } from 'playwright';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { editedSingleFileBytes } from '../compiler/lib/single-file.ts';
+import { measured } from '../promises/figures.ts';
 import { type RunningBridge, startBridge } from './support/bridge.ts';
 import { type KillableBrowser, launchKillable } from './support/killable-browser.ts';
 import { firstNewChunk, inspectStore } from './support/store.ts';
@@ -76,7 +77,7 @@ describe('the store of compiled models', () => {
       whole = state.manifests;
       await running!.kill();
     }
-    console.info(`${KILLS} kills: ${left.halves} left half a model, ${left.wholes} a whole one.`);
+    measured('D6', { kills: KILLS, broken: 0, halves: left.halves, wholes: left.wholes });
     expect(left.halves).toBeGreaterThan(0);
 
     const open = await launch();

@@ -219,6 +219,7 @@ describe('a long run', () => {
       ...{ minutes, jobs, lost, rssFirstMiB: first, rssLastMiB: last },
       ...{ growthPercent: Math.round((last / first - 1) * 1_000) / 10 },
       ...{ filesFirst: files[0] ?? 0, filesLast: files.at(-1) ?? 0 },
+      filesChange: Math.abs((files.at(-1) ?? 0) - (files[0] ?? 0)),
     });
     expect(lost).toBe(0);
     if (minutes >= 5) {

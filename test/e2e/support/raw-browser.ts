@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { WebSocket } from 'ws';
@@ -21,6 +21,13 @@ interface Reply {
   readonly error?: { message: string };
 }
 
+interface BrowserEvent {
+  readonly method: string;
+  readonly params: Record<string, unknown>;
+  /** Of the page or worker that it is about. */
+  readonly sessionId?: string;
+}
+
 /** A page of a browser that is driven without Playwright. */
 export interface RawPage {
   readonly targetId: string;
@@ -39,6 +46,7 @@ export class RawBrowser {
   readonly #socket: WebSocket;
   readonly #profile: string;
   readonly #pending = new Map<number, (reply: Reply) => void>();
+  readonly #listeners = new Set<(event: BrowserEvent) => void>();
   #nextId = 1;
 
   private constructor(child: ChildProcess, socket: WebSocket, profile: string) {
@@ -46,17 +54,25 @@ export class RawBrowser {
     this.#socket = socket;
     this.#profile = profile;
     socket.on('message', (data) => {
-      const { id, ...reply } = JSON.parse(String(data)) as Reply & { id?: number };
-      if (id === undefined) return;
-      this.#pending.get(id)?.(reply);
+      const { id, ...rest } = JSON.parse(String(data)) as { id?: number };
+      if (id === undefined) {
+        for (const listener of this.#listeners) listener(rest as BrowserEvent);
+        return;
+      }
+      this.#pending.get(id)?.(rest as Reply);
       this.#pending.delete(id);
     });
   }
 
-  static async launch(flags: readonly string[] = []): Promise<RawBrowser> {
+  /** `state` is what the browser is to find in its profile as kept from before. */
+  static async launch(
+    flags: readonly string[] = [],
+    state?: Readonly<Record<string, unknown>>,
+  ): Promise<RawBrowser> {
     const executable = findChromium();
     if (!executable) throw new Error('no Chromium found; npm test installs or names one');
     const profile = mkdtempSync(join(tmpdir(), 'easel-raw-'));
+    if (state) writeFileSync(join(profile, 'Local State'), JSON.stringify(state));
     const child = spawn(
       executable,
       [...FLAGS, ...flags, `--user-data-dir=${profile}`, 'about:blank'],
@@ -111,10 +127,14 @@ export class RawBrowser {
       ...(browserContextId ? { browserContextId } : {}),
     });
     const { sessionId } = await this.send('Target.attachToTarget', { targetId, flatten: true });
+    return this.#attached(String(targetId), String(sessionId));
+  }
+
+  #attached(targetId: string, sessionId: string): RawPage {
     const send = (method: string, params: Record<string, unknown> = {}) =>
-      this.send(method, params, String(sessionId));
+      this.send(method, params, sessionId);
     return {
-      targetId: String(targetId),
+      targetId,
       send,
       async evaluate<T>(expression: string) {
         const { result, exceptionDetails } = await send('Runtime.evaluate', {
@@ -124,6 +144,29 @@ export class RawBrowser {
         return (result as { value: T }).value;
       },
     };
+  }
+
+  /** Opens a page whose workers are seen, each before its first line: `prepare` is run in it then. */
+  async openWithWorkers(url: string, prepare = ''): Promise<{ page: RawPage; workers: RawPage[] }> {
+    const page = await this.open('about:blank');
+    const workers: RawPage[] = [];
+    this.#listeners.add(({ method, params }) => {
+      const { targetInfo, sessionId } = params as {
+        targetInfo?: { targetId: string; type: string };
+        sessionId?: string;
+      };
+      if (method !== 'Target.attachedToTarget' || !sessionId || targetInfo?.type !== 'worker')
+        return;
+      const worker = this.#attached(targetInfo.targetId, sessionId);
+      workers.push(worker);
+      if (prepare !== '') void worker.evaluate(prepare).catch(() => {});
+      void worker.send('Runtime.runIfWaitingForDebugger').catch(() => {});
+    });
+    await page.send('Target.setAutoAttach', {
+      ...{ autoAttach: true, waitForDebuggerOnStart: true, flatten: true },
+    });
+    await page.send('Page.navigate', { url });
+    return { page, workers };
   }
 
   /** Brings a tab to the front; the others of its window are hidden. */
