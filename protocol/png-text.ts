@@ -29,7 +29,7 @@ export async function readPngText(
   options: ReadPngTextOptions = {},
 ): Promise<Record<string, string>> {
   const { maxTextBytes = 1 << 20, maxTotalBytes = 8 << 20 } = options;
-  const texts: [string, string][] = [];
+  const texts: { keyword: string; isUtf8: boolean; text: Uint8Array }[] = [];
   let room = maxTotalBytes;
   for (const chunk of readPngChunks(bytes)) {
     if (!TEXT_TYPES.has(chunk.type)) continue;
@@ -39,9 +39,12 @@ export async function readPngText(
     const text = isDeflated ? await inflate(data, limit) : data;
     if (text.length > limit) throw tooLong();
     room -= text.length;
-    texts.push([keyword, isUtf8 ? utf8Text(text) : latin1Text(text)]);
+    texts.push({ keyword, isUtf8, text });
   }
-  return Object.fromEntries(texts);
+  // Read last: a picture that holds too much costs no strings.
+  return Object.fromEntries(
+    texts.map(({ keyword, isUtf8, text }) => [keyword, isUtf8 ? utf8Text(text) : latin1Text(text)]),
+  );
 }
 
 /**
