@@ -31,6 +31,7 @@ class Thing:
     name: str
     others: tuple[str, ...]
     paint: bool
+    scene: bool
 
 
 def read_names(path=os.path.join(os.path.dirname(__file__), "names.txt")):
@@ -39,8 +40,9 @@ def read_names(path=os.path.join(os.path.dirname(__file__), "names.txt")):
     with open(path, encoding="utf-8") as file:
         for line in file:
             if line.strip() and not line.startswith("#"):
-                icon, name, others, paint = ([part.strip() for part in line.split("|")] + ["", "", ""])[:4]
-                things.append(Thing(icon, name, tuple(o.strip() for o in others.split(",") if o.strip()), paint == "paint"))
+                icon, name, others, marks = ([part.strip() for part in line.split("|")] + ["", "", ""])[:4]
+                words = tuple(o.strip() for o in others.split(",") if o.strip())
+                things.append(Thing(icon, name, words, "paint" in marks.split(), "scene" in marks.split()))
     return things
 
 

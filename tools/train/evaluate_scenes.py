@@ -1,20 +1,44 @@
-"""Measures sizes and scenes: is every thing that the prompt asks for at its place?
+"""Measures sizes and scenes: is every thing that the prompt asks for at its place, and is it as asked?
 
 For a scene the place of each thing is known (scenes.slots), so each place is cut out and named as a picture of its own. A
-place counts as right when the name asked for is among the five nearest; a scene when all of its places do.
+place counts as right when the name asked for is among the five nearest and, where the prompt gives the thing a colour, the
+colour is right too; a picture when all of its places are and, where the prompt names a background, that is right as well.
 """
 import random
+from dataclasses import dataclass
 
 import numpy as np
 
 import captions
+import data
 import scenes
-from judge import nearest_names
+from judge import nearest_names, picture_colour, picture_ground
 from sample import sheet
 
-SIZES = ((256, 256), (384, 512), (512, 768), (768, 512), (768, 768), (1024, 1024))
+# Single things; "hires" draws a quarter of the picture's area, enlarges it and draws on from there.
+SIZES = (
+    (256, 256, ""), (384, 512, ""), (512, 768, ""), (768, 512, ""), (768, 768, ""), (1024, 1024, ""), (768, 768, "hires"),
+    (1024, 1024, "hires"),
+)
 PER_SIZE = 16
-SCENES = (("pair", 512, 512, 16), ("pair", 768, 512, 16), ("count", 512, 512, 16), ("count", 768, 512, 8), ("place", 512, 512, 16))
+# Kind, width, height, how many, of which things: any of names.txt, or common ones (those marked "scene" there); "worded" are
+# common ones with a colour and on a coloured background.
+SCENES = (
+    ("pair", 512, 512, 16, "any"), ("pair", 768, 512, 16, "any"), ("count", 512, 512, 16, "any"), ("count", 768, 512, 8, "any"),
+    ("place", 512, 512, 16, "any"), ("pair", 512, 512, 24, "common"), ("count", 512, 512, 24, "common"), ("pair", 512, 512, 24, "worded"),
+    ("count", 512, 512, 24, "worded"),
+)
+
+
+@dataclass
+class Asked:
+    """A prompt and what must be seen: things and colours at places (left, top, side), and the background's name."""
+
+    prompt: str
+    places: list
+    things: list
+    colours: list
+    ground: str | None = None
 
 
 def middle(width, height):
@@ -28,43 +52,58 @@ def an(words):
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
-def scene(kind, width, height, things, rng):
-    """A prompt, the places of its things as [(left, top, side)] and the things."""
-    first, second = rng.sample(range(len(things)), 2)
+def scene(kind, width, height, which, things, rng):
+    """A random prompt of a kind of scene."""
+    worded = which == "worded"
+    pool = [number for number, thing in enumerate(things) if which == "any" or (thing.scene and (thing.paint or not worded))]
+    first, second = rng.sample(pool, 2)
+    ground = rng.choice(sorted(data.GROUNDS)) if worded else None
+    # Two colours that are neither each other's nor the background's.
+    colours = rng.sample(sorted(set(data.PAINTS) - set((ground or "").split())), 2) if worded else [None, None]
+    words = [f"{colour} {things[number].name}" if colour else things[number].name for number, colour in zip((first, second), colours)]
+    tail = f" on a {ground} background, best quality" if worded else ", best quality"
     if kind == "pair":
         side, _ = scenes.slots(2, width, height)
         top = (height - side) // 2 // scenes.CELL * scenes.CELL
-        prompt = f"{an(things[first].name)} next to {an(things[second].name)}, best quality"
-        return prompt, [(0, top, side), (width - side, top, side)], [first, second]
+        places = [(0, top, side), (width - side, top, side)]
+        return Asked(f"{an(words[0])} next to {an(words[1])}{tail}", places, [first, second], colours, ground)
     if kind == "count":
         count = rng.choice((2, 3, 4))
         side, corners = scenes.slots(count, width, height)
-        prompt = f"{('two', 'three', 'four')[count - 2]} {captions.plural(things[first].name)}, best quality"
-        return prompt, [(*corner, side) for corner in corners], [first] * count
+        prompt = f"{('two', 'three', 'four')[count - 2]} {captions.plural(words[0])}{tail}"
+        return Asked(prompt, [(*corner, side) for corner in corners], [first] * count, colours[:1] * count, ground)
     where = rng.choice(("left", "right", "top left", "bottom right"))
     side = min(width, height) // 2
     left, top = (round(share * (room - side)) for share, room in zip(scenes.PLACES[where], (width, height)))
-    return f"a small {things[first].name} {captions.WHERE[where][0]}, best quality", [(left, top, side)], [first]
+    return Asked(f"a small {words[0]} {captions.WHERE[where][0]}{tail}", [(left, top, side)], [first], colours[:1], ground)
+
+
+def right_places(picture, asked, known, owners):
+    """For every place whether the thing asked for is there, in its colour."""
+    cut = [picture[top:top + side, left:left + side] for left, top, side in asked.places]
+    named = [number in names for number, names in zip(asked.things, nearest_names(cut, known, owners))]
+    return [name and colour in (None, picture_colour(part)) for name, colour, part in zip(named, asked.colours, cut)]
 
 
 def measure(model, things, known, owners, args):
     """Draws and judges everything, prints a line for each size and kind and returns the shares; writes args.scenes_sheet."""
-    rng, found, shown = random.Random(11), {}, []
-    jobs = [(f"{width}x{height}", width, height, [
-        (f"{an(things[number].name)}, best quality", middle(width, height), [number])
-        for number in rng.sample(range(len(things)), PER_SIZE)
-    ]) for width, height in SIZES]
-    jobs += [(f"{kind} {width}x{height}", width, height, [scene(kind, width, height, things, rng) for _ in range(count)])
-             for kind, width, height, count in SCENES]
-    for label, width, height, asked in jobs:
-        pictures = model.draw([prompt for prompt, _, _ in asked], seed=500, steps=args.steps, scale=args.scale, width=width, height=height)
-        right = []
-        for picture, (_, places, wanted) in zip(pictures, asked):
-            cut = [picture[top:top + side, left:left + side] for left, top, side in places]
-            right.append([number in names for number, names in zip(wanted, nearest_names(cut, known, owners))])
-        found[label] = {"places": float(np.mean(sum(right, []))), "whole": float(np.mean([all(part) for part in right]))}
+    rng, found, shown, jobs = random.Random(11), {}, [], []
+    for width, height, way in SIZES:
+        numbers = rng.sample(range(len(things)), PER_SIZE)
+        asked = [Asked(f"{an(things[number].name)}, best quality", middle(width, height), [number], [None]) for number in numbers]
+        jobs.append((f"{width}x{height} {way}".strip(), width, height, way, asked))
+    for kind, width, height, count, which in SCENES:
+        asked = [scene(kind, width, height, which, things, rng) for _ in range(count)]
+        jobs.append((f"{which} {kind} {width}x{height}", width, height, "", asked))
+    for label, width, height, way, asked in jobs:
+        draw = model.draw_hires if way == "hires" else model.draw
+        prompts = [item.prompt for item in asked]
+        pictures = draw(prompts, seed=500, steps=args.steps, scale=args.scale, width=width, height=height)
+        right = [right_places(picture, item, known, owners) for picture, item in zip(pictures, asked)]
+        whole = [all(part) and item.ground in (None, picture_ground(picture)) for picture, part, item in zip(pictures, right, asked)]
+        found[label] = {"places": float(np.mean(sum(right, []))), "whole": float(np.mean(whole))}
         print(f"{label}: {100 * found[label]['places']:.0f} % of the things at their place, {100 * found[label]['whole']:.0f} % of the pictures whole", flush=True)
-        shown += [(picture, f"{prompt.removesuffix(', best quality')} ({width}x{height})") for picture, (prompt, _, _) in list(zip(pictures, asked))[:8]]
+        shown += [(picture, f"{prompt.removesuffix(', best quality')} ({width}x{height})") for picture, prompt in list(zip(pictures, prompts))[:8]]
     if args.scenes_sheet:
         sheet([picture for picture, _ in shown], [words for _, words in shown]).save(args.scenes_sheet, quality=85, optimize=True)
     return found

@@ -1,4 +1,4 @@
-"""Says what a picture shows: nearest neighbours among renderings of every name, and its main colour word."""
+"""Says what a picture shows: nearest neighbours among renderings of every name, its main colour word, its background."""
 import numpy as np
 from PIL import Image
 
@@ -60,3 +60,11 @@ def picture_colour(picture):
     coloured = {word: n for word, n in counts.items() if word not in ("white", "grey")}
     counts = coloured if sum(coloured.values()) > 0.15 * max(1, len(front)) else counts
     return max(counts, key=counts.get) if counts else "white"
+
+
+def picture_ground(picture):
+    """The name of the background nearest to the picture's border: one of data.GROUNDS, or white."""
+    border = np.concatenate([picture[:8].reshape(-1, 3), picture[-8:].reshape(-1, 3), picture[:, :8].reshape(-1, 3), picture[:, -8:].reshape(-1, 3)])
+    grounds = {**data.GROUNDS, "white": (255, 255, 255)}
+    middle = np.median(border.astype(np.float32), 0)
+    return min(grounds, key=lambda name: float(np.abs(middle - grounds[name]).sum()))

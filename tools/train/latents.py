@@ -55,7 +55,7 @@ def main():
 
     folder = os.path.join(args.out, "latents")
     os.makedirs(folder, exist_ok=True)
-    for step, (kind, width, height, _) in enumerate(scenes.PLAN):
+    for step, (kind, width, height, *_) in enumerate(scenes.PLAN):
         path = os.path.join(folder, f"{step:02}-{kind}-{width}x{height}.npz")
         if os.path.exists(path):
             continue

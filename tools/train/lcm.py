@@ -32,7 +32,8 @@ def main():
     parser.add_argument("--out", required=True, help="folder of latents/; the checkpoint lcm.pt goes there")
     parser.add_argument("--to", required=True, help="safetensors file to write")
     parser.add_argument("--minutes", type=float, required=True, help="whole time of the run, earlier starts included")
-    parser.add_argument("--rank", type=int, default=22)
+    parser.add_argument("--rank", type=int, default=22, help="of the LoRA while it learns")
+    parser.add_argument("--keep", type=int, default=8, help="the rank that is written; of 22, 8 draw what all of them do")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=4e-4)
     parser.add_argument("--scale", type=float, default=4.0, help="the guidance that is distilled")
@@ -75,8 +76,8 @@ def main():
         state = {"live": live, "averages": averages, "optimiser": optimiser.state_dict(), "step": step, "spent": time.time() - start}
         torch.save(state, path + ".tmp")
         os.replace(path + ".tmp", path)
-        about = {"easel.base": "easel-tiny", "easel.steps": str(step), "ss_network_dim": str(args.rank)}
-        save_lora(average, args.to, about)
+        about = {"easel.base": "easel-tiny", "easel.steps": str(step), "ss_network_dim": str(args.keep)}
+        save_lora(average, args.to, about, args.keep)
 
     with torch.no_grad():
         empty = context_of([""])

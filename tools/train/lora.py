@@ -38,13 +38,22 @@ def add_lora(unet, rank):
     return changes
 
 
-def save_lora(changes, path, metadata):
-    """Writes fp16 safetensors under kohya's names, alpha equal to the rank, so that strength 1 is the change as trained."""
+def cut(down, up, rank):
+    """The best factors of `rank` or fewer of the change up(down(x)), by its singular values: (down, up) to the same."""
+    left, values, right = torch.linalg.svd(up.flatten(1).float() @ down.flatten(1).float(), full_matrices=False)
+    rank = min(rank, down.shape[0])
+    share = values[:rank].sqrt()
+    return (share[:, None] * right[:rank]).reshape(rank, *down.shape[1:]), (left[:, :rank] * share).reshape(up.shape[0], rank, *up.shape[2:])
+
+
+def save_lora(changes, path, metadata, rank):
+    """Writes fp16 safetensors of `rank` under kohya's names, alpha equal to the rank, so that strength 1 is the change as trained."""
     tensors = {}
     for module, change in changes.items():
         name = "lora_unet_" + module.replace(".", "_")
-        tensors[f"{name}.lora_down.weight"] = change.down.detach().half().contiguous().clone()
-        tensors[f"{name}.lora_up.weight"] = change.up.detach().half().contiguous().clone()
-        tensors[f"{name}.alpha"] = torch.tensor(float(change.down.shape[0])).half()
+        down, up = cut(change.down.detach(), change.up.detach(), rank)
+        tensors[f"{name}.lora_down.weight"] = down.half().cpu().contiguous()
+        tensors[f"{name}.lora_up.weight"] = up.half().cpu().contiguous()
+        tensors[f"{name}.alpha"] = torch.tensor(float(down.shape[0])).half()
     save_file(tensors, path, metadata)
     os.chmod(path, 0o644)  # safetensors makes files that only their owner may read

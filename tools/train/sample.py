@@ -51,14 +51,32 @@ class Model:
     @torch.no_grad()
     def draw(self, prompts, *, negative="", steps=20, scale=5.0, seed=1, width=512, height=512):
         """uint8 pictures (n, height, width, 3); the n-th uses seed + n."""
-        latents = self.noise(len(prompts), seed, width, height) * self.scheduler.init_noise_sigma
-        context = torch.cat([self.encode([negative] * len(prompts)), self.encode(prompts)])
         self.scheduler.set_timesteps(steps)
-        for time in self.scheduler.timesteps:
+        latents = self.noise(len(prompts), seed, width, height) * self.scheduler.init_noise_sigma
+        return self.decode(self.denoise(latents, prompts, negative, scale, self.scheduler.timesteps))
+
+    @torch.no_grad()
+    def draw_hires(self, prompts, *, negative="", steps=20, scale=5.0, seed=1, width=1024, height=1024, strength=0.4):
+        """A first picture of half the sides, or with a short side of 512 where that is more, enlarged and drawn on from `strength` of the noise levels."""
+        share = max(0.5, 512 / min(width, height))
+        small = self.draw(prompts, negative=negative, steps=steps, scale=scale, seed=seed, width=round(width * share), height=round(height * share))
+        large = [np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS)) for picture in small]
+        parts = torch.from_numpy(np.stack(large)).permute(0, 3, 1, 2).float().split(2)
+        latents = torch.cat([self.vae.encode(part / 127.5 - 1).latent_dist.mean for part in parts])
+        self.scheduler.set_timesteps(steps)
+        first = steps - round(steps * strength)
+        latents = latents + self.noise(len(prompts), seed, width, height) * self.scheduler.sigmas[first]
+        self.scheduler.set_begin_index(first)
+        return self.decode(self.denoise(latents, prompts, negative, scale, self.scheduler.timesteps[first:]))
+
+    def denoise(self, latents, prompts, negative, scale, times):
+        """Euler steps with guidance over the times of the scheduler, which is set to them."""
+        context = torch.cat([self.encode([negative] * len(prompts)), self.encode(prompts)])
+        for time in times:
             doubled = self.scheduler.scale_model_input(torch.cat([latents, latents]), time)
             without, having = self.unet(doubled, time, context).sample.chunk(2)
             latents = self.scheduler.step(without + scale * (having - without), time, latents).prev_sample
-        return self.decode(latents)
+        return latents
 
     @torch.no_grad()
     def draw_fast(self, prompts, *, steps=4, seed=1, width=512, height=512):

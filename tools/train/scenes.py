@@ -24,7 +24,9 @@ PLACES = {
     "bottom left": (0, 1), "bottom right": (1, 1), "middle": (0.5, 0.5),
 }
 
-# What is made: kind, width, height, how many (None: every thing in every way that the kind has).
+# What is made: kind, width, height, how many (None: every thing in every way that the kind has). A line that ends in COMMON
+# takes its things from those marked "scene" in names.txt, in more colours and on more grounds.
+COMMON = True
 PLAN = (
     ("plain", 512, 512, None), ("painted", 512, 512, None), ("ground", 512, 512, None),
     ("mixed", 256, 256, 700), ("mixed", 768, 512, 200), ("pair", 512, 512, 600), ("count", 512, 512, 400), ("place", 512, 512, 300),
@@ -32,6 +34,8 @@ PLAN = (
     ("pair", 768, 768, 100), ("mixed", 512, 384, 100), ("mixed", 384, 512, 100), ("pair", 1024, 1024, 60), ("count", 1024, 1024, 60),
     ("pair", 1024, 512, 150), ("count", 1024, 512, 80), ("pair", 512, 768, 100), ("count", 768, 768, 80), ("place", 768, 512, 80),
     ("count", 512, 768, 60), ("mixed", 640, 640, 100), ("place", 768, 768, 60), ("pair", 512, 512, 600), ("count", 512, 512, 300),
+    ("pair", 512, 512, 700, COMMON), ("count", 512, 512, 600, COMMON), ("ground", 512, 512, 400, COMMON), ("pair", 512, 512, 700, COMMON),
+    ("count", 512, 512, 400, COMMON), ("pair", 768, 512, 250, COMMON), ("place", 512, 512, 200, COMMON),
 )
 
 
@@ -43,6 +47,7 @@ class Icons:
         self.things = data.read_names()
         self.pixels, index = data.load_icons(folder)
         self.rows = {(entry["id"], entry["style"]): row for row, entry in enumerate(index)}
+        self.common = [number for number, thing in enumerate(self.things) if thing.scene]
         self.own = [data.own_colour(self.pixels[self.rows[thing.icon, "flat"]]) for thing in self.things]
         self.kept = {}
 
@@ -66,9 +71,9 @@ class Icons:
         """What is said of one thing."""
         return {"thing": number, "colour": paint or self.own[number], "painted": paint is not None}
 
-    def pick(self, rng, share=0.4):
-        """A random thing and, with the given chance where it has any, a colour that is not its own."""
-        number = rng.randrange(len(self.things))
+    def pick(self, rng, common=False):
+        """A random thing, or a random one of the common things, and often, where it has any, a colour that is not its own."""
+        number, share = (rng.choice(self.common), 0.5) if common else (rng.randrange(len(self.things)), 0.4)
         if not self.things[number].paint or rng.random() >= share:
             return number, None
         return number, rng.choice([word for word in data.PAINTS if word != self.own[number]])
@@ -123,11 +128,12 @@ def every(icons, kind, rng):
             yield data.over(moved), fact
 
 
-def composed(icons, kind, width, height, rng):
-    """One random picture of a kind: mixed (a single thing), count, pair or place."""
-    ground = rng.choice(sorted(data.GROUNDS)) if rng.random() < 0.25 else None
-    number, paint = icons.pick(rng)
-    if kind == "mixed":
+def composed(icons, kind, width, height, common, rng):
+    """One random picture of a kind: mixed (a single thing), ground (the same, never on white), count, pair or place."""
+    coloured = rng.random() < (0.4 if common else 0.25) or kind == "ground"
+    ground = rng.choice(sorted(data.GROUNDS)) if coloured else None
+    number, paint = icons.pick(rng, common)
+    if kind in ("mixed", "ground"):
         return one(icons, number, paint, ground, width, height)
     if kind == "place":
         where = rng.choice(list(PLACES))
@@ -143,7 +149,7 @@ def composed(icons, kind, width, height, rng):
         return canvas(width, height, ground, parts), {"kind": kind, "count": count, **icons.facts(number, paint), "ground": ground}
     other = number
     while other == number:
-        other, other_paint = icons.pick(rng)
+        other, other_paint = icons.pick(rng, common)
     layout = "beside" if width > height else "above" if height > width else rng.choice(("beside", "beside", "above"))
     side, corners = slots(2, width, height)
     if width == height:  # slots prefers one row
@@ -156,10 +162,10 @@ def composed(icons, kind, width, height, rng):
 
 def pictures(icons, step):
     """Yields (RGB uint8 (height, width, 3), fact) for PLAN[step]; the same ones whenever it is asked."""
-    kind, width, height, count = PLAN[step]
+    kind, width, height, count, *common = PLAN[step]
     rng = random.Random(1000 + step)
     if count is None:
         yield from every(icons, kind, rng)
     else:
         for _ in range(count):
-            yield composed(icons, kind, width, height, rng)
+            yield composed(icons, kind, width, height, bool(common), rng)

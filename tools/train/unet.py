@@ -24,10 +24,10 @@ from muon import Muon
 CONTEXT = 77
 WIDTH = 192  # of the text encoder and of the UNet's context
 # Shares of the kinds of picture within a size, and of the sizes (width, height) in the steps.
-KINDS = {"plain": 0.33, "painted": 0.16, "ground": 0.09, "mixed": 0.5, "pair": 0.22, "count": 0.13, "place": 0.07}
+KINDS = {"plain": 0.27, "painted": 0.18, "ground": 0.13, "mixed": 0.5, "pair": 0.22, "count": 0.16, "place": 0.04}
 SIZES = {
-    (512, 512): 0.63, (256, 256): 0.06, (768, 768): 0.06, (1024, 1024): 0.06, (768, 512): 0.08, (512, 768): 0.05, (1024, 512): 0.02,
-    (512, 384): 0.02, (384, 512): 0.02, (640, 640): 0.02,
+    (512, 512): 0.71, (256, 256): 0.03, (768, 768): 0.05, (1024, 1024): 0.04, (768, 512): 0.08, (512, 768): 0.04, (1024, 512): 0.01,
+    (512, 384): 0.01, (384, 512): 0.02, (640, 640): 0.01,
 }
 CELLS = 256  # latent cells of a picture of 512x512; a step of larger pictures has fewer of them
 EMPTY = 0.11  # share of captions that ask for nothing, for classifier-free guidance
