@@ -1,31 +1,16 @@
-// `npm run clients`: real client programs against the real bridge, tab and embedded model. Needs Python 3 and the
-// Python package index; no part of `npm test`, whose machine may have neither.
-import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+// `npm run clients`: real client programs against the real bridge, tab and embedded model, each line of what they check
+// as it comes. `npm test` runs them too.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureChromium } from './lib/chromium.mjs';
 import { freePort } from './lib/free-port.mjs';
+import { ensureClients } from './lib/python.mjs';
 import { ensureDependencies, ROOT, requireNode } from './lib/setup.mjs';
 
 const FOLDER = join(ROOT, 'tools/clients');
-const VENV = join(ROOT, 'node_modules/.cache/easel-clients');
 const SCRIPTS = ['with_webuiapi.py', 'with_openai.py'];
-
-const python = () => join(VENV, process.platform === 'win32' ? 'Scripts/python.exe' : 'bin/python');
-
-function run(command, args) {
-  const { status, error } = spawnSync(command, args, { stdio: 'inherit' });
-  if (status === 0) return;
-  throw new Error(`${command} ${args.join(' ')} ended with ${status ?? error?.message}`);
-}
-
-function ensureClients() {
-  if (!existsSync(python())) {
-    run(process.platform === 'win32' ? 'python' : 'python3', ['-m', 'venv', VENV]);
-  }
-  run(python(), ['-m', 'pip', 'install', '--quiet', '-r', join(FOLDER, 'requirements.txt')]);
-}
 
 /** Waits until a checkpoint is in the tab's memory. */
 async function waitUntilReady(port) {
@@ -45,7 +30,7 @@ ensureDependencies();
 process.env.EASEL_CHROMIUM = ensureChromium();
 const { build } = await import('./build.mjs');
 await build({ onlyIfStale: true });
-ensureClients();
+const python = ensureClients();
 
 const port = await freePort();
 const dataDir = mkdtempSync(join(tmpdir(), 'easel-clients-'));
@@ -61,7 +46,7 @@ try {
   await waitUntilReady(port);
   for (const script of SCRIPTS) {
     console.log(`\n${script}`);
-    const child = spawn(python(), [join(FOLDER, script), String(port)], { stdio: 'inherit' });
+    const child = spawn(python, [join(FOLDER, script), String(port)], { stdio: 'inherit' });
     const status = await new Promise((resolve) => child.once('exit', resolve));
     if (status !== 0) failures += 1;
   }

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { ensureChromium } from './lib/chromium.mjs';
+import { ensurePython } from './lib/python.mjs';
 import { ensureRedis } from './lib/redis.mjs';
 import { ensureDependencies, ROOT, requireNode } from './lib/setup.mjs';
 
@@ -25,6 +26,7 @@ requireNode();
 ensureDependencies();
 process.env.EASEL_CHROMIUM = ensureChromium();
 process.env.EASEL_REDIS = ensureRedis();
+process.env.EASEL_PYTHON = ensurePython();
 step('Style', 'biome', ['ci', '--error-on-warnings', '.']);
 step('Types', 'tsc', ['-b']);
 console.log('\nBuild');

@@ -72,7 +72,8 @@ describe('ControlNet units and TAESDs over HTTP', () => {
         summary: { timings: { readBacks: number }; notes: string[] };
       }>('/easel/v1/jobs/last');
       const [infotext] = (JSON.parse(info) as { infotexts: string[] }).infotexts;
-      return { picture: decodePng(Buffer.from(images[0]!, 'base64')), infotext, summary };
+      const [picture, ...maps] = images.map((image) => decodePng(Buffer.from(image, 'base64')));
+      return { picture: picture!, maps, infotext, summary };
     };
     const controlled = { alwayson_scripts: { controlnet: { args } } };
     const override_settings = { sd_vae_decode_method: 'TAESD' };
@@ -102,7 +103,13 @@ describe('ControlNet units and TAESDs over HTTP', () => {
       expect(reply.info).toBe('Success');
       const edges = decodePng(Buffer.from(reply.images[0]!, 'base64'));
       expect([edges.width, edges.height]).toEqual([192, 128]);
+      // Both units' maps come behind the picture, at its size.
+      expect(made.controlled.maps.map(({ width, height }) => [width, height])).toEqual([
+        [64, 64],
+        [64, 64],
+      ]);
       const plain = await made.generate({});
+      expect(plain.maps).toEqual([]);
       expect(psnr(made.controlled.picture, plain.picture)).toBeLessThan(30);
       return made;
     });
