@@ -134,7 +134,10 @@ export const FIELDS: readonly FieldEntry[] = [
     'use_stencil',
     'SHARK’s, in img2img: canny, and with their map as second init image scribble, openpose, zoedepth; a ControlNet with that in its name is used',
   ),
-  works('controlnet_units', 'sd-webui-controlnet’s older place for units; read like its script'),
+  works(
+    'controlnet_units',
+    'sd-webui-controlnet’s older place for units; read where its script has none',
+  ),
 ];
 
 /** Sentences for the fields of a parsed request that ask for something that has no effect here. */

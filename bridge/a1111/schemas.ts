@@ -157,6 +157,8 @@ export const controlnetDetectRequest = z
       maxItems: 64,
       maxLength: MAX_IMAGE_CHARACTERS,
     }),
+    // webuiapi's name for them.
+    controlnet_images: field.textListOrNull({ maxItems: 64, maxLength: MAX_IMAGE_CHARACTERS }),
     controlnet_processor_res: field.integer(-1, { max: 4096 }),
     controlnet_threshold_a: field.float(-1, { max: 10_000 }),
     controlnet_threshold_b: field.float(-1, { max: 10_000 }),

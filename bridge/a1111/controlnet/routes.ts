@@ -57,7 +57,7 @@ export function controlnetRoutes({ models, jobs }: BridgeServices): Hono {
   app.post('/controlnet/detect', async (c) => {
     const request = await jsonBody(c, controlnetDetectRequest);
     const module = findModule(request.controlnet_module);
-    const sent = request.controlnet_input_images ?? [];
+    const sent = request.controlnet_input_images ?? request.controlnet_images ?? [];
     if (sent.length === 0) throw new ApiError(422, 'No image selected');
     const pictures = sent.map((text) => readImage(text).bytes.toString('base64'));
     const images: string[] = [];

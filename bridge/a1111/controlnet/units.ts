@@ -48,7 +48,10 @@ interface UnitRequest {
   readonly controlnet_units?: readonly unknown[];
 }
 
-/** What a request carries in the places where clients put units: a list, or one by itself. */
+/**
+ * What a request carries in the places where clients put units: a list, or one by itself. One client sends the same units
+ * in both places, so the older one counts only where the script has none.
+ */
 function sentUnits({ alwayson_scripts: scripts, controlnet_units = [] }: UnitRequest): unknown[] {
   const entries = Object.entries(scripts).filter(([name]) => isControlnetScript(name));
   const listed = entries.flatMap(([, script]) => {
@@ -56,7 +59,8 @@ function sentUnits({ alwayson_scripts: scripts, controlnet_units = [] }: UnitReq
     return Array.isArray(args) ? args : [args];
   });
   // Flags of the extension's page stand between the units.
-  return [...listed, ...controlnet_units].filter(isRecord);
+  const units = listed.filter(isRecord);
+  return units.length > 0 ? units : controlnet_units.filter(isRecord);
 }
 
 export interface UnitContext {

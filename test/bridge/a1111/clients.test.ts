@@ -57,10 +57,11 @@ const CHECKS: Readonly<Record<string, (value: unknown) => void>> = {
 
 function readPath(reply: unknown, path: string): unknown {
   if (path === '') return reply;
-  return path.split('.').reduce<unknown>((value, key) => {
+  return path.split('.').reduce<unknown>((value, key, place, keys) => {
     if (typeof value !== 'object' || value === null) return undefined;
     const next = Reflect.get(value, key);
-    return key === 'info' && typeof next === 'string' ? JSON.parse(next) : next;
+    const isEntered = key === 'info' && place < keys.length - 1;
+    return isEntered && typeof next === 'string' ? JSON.parse(next) : next;
   }, reply);
 }
 

@@ -117,6 +117,9 @@ describe('a ControlNet unit', () => {
       expect(params.notes).toEqual([]);
       expect(reply.parameters).not.toHaveProperty('controlnet_units');
     }
+    // Auto-Photoshop sends the same units in both places; they count once.
+    const { params } = await server().generate({ ...titled, ...older });
+    expect(params.controls).toHaveLength(1);
   });
 
   it('in img2img may go without a picture', async () => {
