@@ -53,7 +53,8 @@ export function ControlPicture({ unit, hasInit, isOver }: ControlPictureProps) {
   const picture = slot?.picture.value ?? null;
   const url = useObjectUrl(picture?.file ?? null);
   const shown = state.pictures.value[state.selectedIndex.value];
-  const problem = state.fieldProblems.value[unitField(unit, 'Use')];
+  // What Create misses Edit may have: its canvas.
+  const problem = hasInit ? undefined : state.fieldProblems.value[unitField(unit, 'Use')];
   if (!slot) return null;
   const take = (file: Blob) => void takeControlPicture(app, unit, file);
   const whatFor = hasInit ? t.control.dropInit : t.control.drop;

@@ -81,6 +81,13 @@ export function GalleryView() {
   useEffect(() => {
     if (outputs) void loadOutputs(gallery, outputs);
   }, [gallery, outputs]);
+  // Whoever leaves by the browser's Back comes back to the grid, not to a dialog.
+  useEffect(
+    () => () => {
+      gallery.openId.value = null;
+    },
+    [gallery],
+  );
   return (
     <main class="page page-wide" id="content">
       <div class="page-head">

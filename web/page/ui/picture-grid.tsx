@@ -17,8 +17,27 @@ import { useObjectUrl } from './use-object-url.ts';
 const MIN_CELL_SIZE = 150;
 const GAP = 10;
 const OVERSCAN = 3;
-/** A cell that is flung past is not worth reading a picture for. */
+/** A cell that is flung past is not worth reading a picture for: so long it has to be in sight. */
 const REST_MS = 80;
+/** Nobody looks at pictures that pass by faster than so many windows a second. */
+const FLUNG_WINDOWS = 2;
+
+/** How the grid is scrolled. */
+interface Pace {
+  /** When it last went too fast to look at, on the clock of `performance.now`. */
+  flungAt: number;
+}
+
+/** Notes the pace of scrolling, from one measurement to the next. */
+function followPace(pace: Pace) {
+  let last = { at: 0, scrolled: 0 };
+  return ({ scrolled, windowHeight }: Measured) => {
+    const now = performance.now();
+    const windows = Math.abs(scrolled - last.scrolled) / windowHeight;
+    if (windows / (now - last.at) > FLUNG_WINDOWS / 1000) pace.flungAt = now;
+    last = { at: now, scrolled };
+  };
+}
 
 type Measured = Pick<GridMetrics, 'width' | 'scrolled' | 'windowHeight'>;
 
@@ -28,6 +47,7 @@ type Measured = Pick<GridMetrics, 'width' | 'scrolled' | 'windowHeight'>;
  */
 function useVisibleWindow(
   itemCount: number,
+  pace: Pace,
 ): [{ readonly current: HTMLDivElement | null }, GridWindow | null] {
   const ref = useRef<HTMLDivElement>(null);
   const measured = useRef<Measured | null>(null);
@@ -45,10 +65,12 @@ function useVisibleWindow(
     const element = ref.current;
     if (!element) return;
     let frame = 0;
+    const notePace = followPace(pace);
     const measure = () => {
       frame = 0;
       const { top, width } = element.getBoundingClientRect();
       measured.current = { width, scrolled: -top, windowHeight: innerHeight };
+      notePace(measured.current);
       const [before, now] = [latest.current.drawn, latest.current.windowOf()];
       if (!before || !now || !isSameWindow(before, now)) redraw(0);
     };
@@ -66,29 +88,34 @@ function useVisibleWindow(
       removeEventListener('scroll', schedule);
       removeEventListener('resize', schedule);
     };
-  }, []);
+  }, [pace]);
   return [ref, drawn];
 }
 
 /** The small picture, once the cell has been in sight for a moment; `missing` where its file cannot be had. */
-function useThumb(id: string): Blob | 'missing' | null {
+function useThumb(id: string, pace: Pace): Blob | 'missing' | null {
   const { galleryStore } = useApp();
   const [blob, setBlob] = useState<Blob | 'missing' | null>(null);
   useEffect(() => {
     let isShown = true;
-    setBlob(null);
     const load = async () => (await galleryStore.thumb(id)) ?? (await galleryStore.file(id));
-    const timer = setTimeout(() => {
+    const begin = () => {
+      const wait = pace.flungAt + REST_MS - performance.now();
+      if (wait > 0) {
+        timer = setTimeout(begin, wait);
+        return;
+      }
       load().then(
         (found) => isShown && setBlob(found ?? 'missing'),
         () => isShown && setBlob('missing'),
       );
-    }, REST_MS);
+    };
+    let timer = setTimeout(begin, REST_MS);
     return () => {
       isShown = false;
       clearTimeout(timer);
     };
-  }, [id, galleryStore]);
+  }, [id, galleryStore, pace]);
   return blob;
 }
 
@@ -106,12 +133,13 @@ interface GridCellProps {
   readonly size: number;
   readonly left: number;
   readonly top: number;
+  readonly pace: Pace;
 }
 
-function GridCell({ picture, size, left, top }: GridCellProps) {
+function GridCell({ picture, size, left, top, pace }: GridCellProps) {
   const { gallery } = useApp().state;
   const { id, prompt } = picture;
-  const thumb = useThumb(id);
+  const thumb = useThumb(id, pace);
   const [isBroken, setBroken] = useState(false);
   const url = useObjectUrl(thumb instanceof Blob ? thumb : null);
   const isSelected = useIsSelected(id);
@@ -176,17 +204,19 @@ function useCells(): (props: GridCellProps) => ComponentChild {
 
 /** A grid that draws only what is in sight, each cell at its place in the whole. */
 export function PictureGrid({ pictures }: { pictures: readonly PictureInfo[] }) {
-  const [ref, view] = useVisibleWindow(pictures.length);
+  const { current: pace } = useRef<Pace>({ flungAt: Number.NEGATIVE_INFINITY });
+  const [ref, view] = useVisibleWindow(pictures.length, pace);
   const cellOf = useCells();
   return (
     <div ref={ref} class="grid" style={{ height: `${view?.height ?? 0}px` }}>
       {view && (
         <ul aria-label={t.gallery.title}>
-          {pictures
-            .slice(view.from, view.to)
-            .map((picture, index) =>
-              cellOf({ picture, size: view.cellSize, ...placeOf(view.from + index, view, GAP) }),
-            )}
+          {pictures.slice(view.from, view.to).map((picture, index) =>
+            cellOf({
+              ...{ picture, pace, size: view.cellSize },
+              ...placeOf(view.from + index, view, GAP),
+            }),
+          )}
         </ul>
       )}
     </div>

@@ -71,8 +71,8 @@ export function StatusBar() {
   return (
     <footer class="status-bar">
       <DeviceLine />
-      {!state.keepsSettings.value && <p class="reason">{t.problems.settingsNotKept}</p>}
       <BridgeLine />
+      {!state.keepsSettings.value && <p class="reason span-all">{t.problems.settingsNotKept}</p>}
     </footer>
   );
 }
