@@ -215,7 +215,7 @@ export const errorResponse = z
   .meta({ id: 'ErrorResponse' });
 
 export const httpValidationError = z
-  .object({ detail: z.array(validationError) })
+  .object({ detail: z.array(validationError), message: z.string() })
   .meta({ id: 'HTTPValidationError' });
 
 /** What 422 looks like: FastAPI's list for a malformed request, A1111's body for one that is refused. */
