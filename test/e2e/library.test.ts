@@ -10,6 +10,11 @@ import { launchBrowser } from './support/browser.ts';
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const VIEWS = ['create', 'edit', 'gallery', 'models', 'png-info', 'settings'] as const;
 
+const SIZES = [
+  ['wide', 1280, 860],
+  ['phone', 390, 844],
+] as const;
+
 /** What axe finds, as "rule: element" lines; WCAG 2 A and AA with axe's best practices. */
 async function violations(page: Page): Promise<string[]> {
   await page.evaluate(AXE);
@@ -129,16 +134,36 @@ describe('gallery, settings and all views', () => {
     await page.getByText(/it\/s with easel-tiny/).waitFor({ timeout: 60_000 });
   });
 
-  it('axe finds nothing in any view, light and dark', async () => {
+  it('axe finds nothing in any view, wide and on a phone, light and dark, all panels and dialogs open', async () => {
     const found: string[] = [];
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-      for (const view of VIEWS) {
-        await open(view);
-        await page.locator('#content h1').first().waitFor({ state: 'attached' });
-        if (view === 'gallery') await page.locator('.grid-cell img').first().waitFor();
-        if (view === 'settings') await page.getByLabel('CLIP_stop_at_last_layers').waitFor();
-        for (const line of await violations(page)) found.push(`${view}, ${colorScheme}: ${line}`);
+    const check = async (what: string) => {
+      for (const line of await violations(page)) found.push(`${what}: ${line}`);
+      const { scrollWidth, clientWidth } = await page.evaluate(() => {
+        const { scrollWidth, clientWidth } = document.documentElement;
+        return { scrollWidth, clientWidth };
+      });
+      if (scrollWidth > clientWidth) found.push(`${what}: is wider than the window`);
+    };
+    for (const [size, width, height] of SIZES) {
+      await page.setViewportSize({ width, height });
+      for (const colorScheme of ['light', 'dark'] as const) {
+        await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+        for (const view of VIEWS) {
+          await open(view);
+          await page.locator('#content h1').first().waitFor({ state: 'attached' });
+          if (view === 'gallery') await page.locator('.grid-cell img').first().waitFor();
+          if (view === 'settings') await page.getByLabel('CLIP_stop_at_last_layers').waitFor();
+          if (view === 'create') await page.getByLabel('Hires. fix: enlarge and refine').check();
+          await page.evaluate(() => {
+            for (const panel of document.querySelectorAll('details')) panel.open = true;
+          });
+          await check(`${view}, ${size}, ${colorScheme}`);
+        }
+        await open('gallery');
+        await page.locator('.grid-cell').first().click();
+        await page.getByRole('dialog').waitFor();
+        await check(`picture, ${size}, ${colorScheme}`);
+        await page.getByRole('button', { name: 'Close', exact: true }).click();
       }
     }
     expect(found).toEqual([]);
