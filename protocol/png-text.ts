@@ -29,21 +29,25 @@ export async function readPngText(
   options: ReadPngTextOptions = {},
 ): Promise<Record<string, string>> {
   const { maxTextBytes = 1 << 20, maxTotalBytes = 8 << 20 } = options;
-  const texts: { keyword: string; isUtf8: boolean; text: Uint8Array }[] = [];
+  const texts: { keyword: string; isUtf8: boolean; parts: readonly Uint8Array[] }[] = [];
   let room = maxTotalBytes;
   for (const chunk of readPngChunks(bytes)) {
     if (!TEXT_TYPES.has(chunk.type)) continue;
     checkPngChunk(bytes, chunk);
     const { keyword, isUtf8, isDeflated, data } = splitTextChunk(chunk);
     const limit = Math.min(maxTextBytes, room);
-    const text = isDeflated ? await inflate(data, limit) : data;
-    if (text.length > limit) throw tooLong();
-    room -= text.length;
-    texts.push({ keyword, isUtf8, text });
+    const parts = isDeflated ? await inflate(data, limit) : [data];
+    const size = parts.reduce((sum, part) => sum + part.length, 0);
+    if (size > limit) throw tooLong();
+    room -= size;
+    texts.push({ keyword, isUtf8, parts });
   }
-  // Read last: a picture that holds too much costs no strings.
+  // Joined and read last: a picture that holds too much costs neither.
   return Object.fromEntries(
-    texts.map(({ keyword, isUtf8, text }) => [keyword, isUtf8 ? utf8Text(text) : latin1Text(text)]),
+    texts.map(({ keyword, isUtf8, parts }) => {
+      const text = concatBytes(parts);
+      return [keyword, isUtf8 ? utf8Text(text) : latin1Text(text)];
+    }),
   );
 }
 
@@ -126,7 +130,7 @@ function tooLong(): GenerationError {
 }
 
 /** Inflates a zlib stream and stops as soon as it gives more than `limit` bytes. */
-async function inflate(data: Uint8Array, limit: number): Promise<Uint8Array> {
+async function inflate(data: Uint8Array, limit: number): Promise<readonly Uint8Array[]> {
   const { readable, writable } = new webPlatform.DecompressionStream('deflate');
   const reader = readable.getReader();
   const writer = writable.getWriter();
@@ -153,5 +157,5 @@ async function inflate(data: Uint8Array, limit: number): Promise<Uint8Array> {
     throw broken('a compressed text can not be read');
   }
   await written;
-  return concatBytes(parts);
+  return parts;
 }
