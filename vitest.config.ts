@@ -1,6 +1,8 @@
 import { defineConfig } from 'vitest/config';
 import { CountReporter } from './tools/lib/count-reporter.mjs';
 
+const isLong = process.env.EASEL_PROMISES === 'long';
+
 export default defineConfig({
   test: {
     // The last line of a run is the count that CI reads.
@@ -22,7 +24,8 @@ export default defineConfig({
         test: {
           name: 'e2e',
           environment: 'node',
-          include: ['test/e2e/**/*.test.ts'],
+          // What takes minutes each is for `npm run promises` alone.
+          include: ['test/e2e/**/*.test.ts', ...(isLong ? ['test/e2e/**/*.long.ts'] : [])],
           testTimeout: 240_000,
           hookTimeout: 240_000,
           fileParallelism: false,

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { amount, measured, percentile } from '../promises/figures.ts';
 import { type RunningBridge, startBridge } from './support/bridge.ts';
 import { sleep } from './support/job-events.ts';
+import { liveHeapBytes } from './support/live-heap.ts';
 import { RawBrowser, type RawPage } from './support/raw-browser.ts';
 
 const MIB = 2 ** 20;
@@ -32,14 +33,8 @@ describe('a tab that works for long', () => {
     await bridge?.stop();
   });
 
-  async function heapBytes(target: RawPage): Promise<number> {
-    await target.send('HeapProfiler.collectGarbage');
-    const usage = await target.send('Runtime.getHeapUsage');
-    return Number(usage.usedSize) + Number(usage.backingStorageSize ?? 0);
-  }
-
   async function sample(): Promise<Sample> {
-    const heaps = await Promise.all([page, ...workers].map(heapBytes));
+    const heaps = await Promise.all([page, ...workers].map(liveHeapBytes));
     const residents = browser.processes().map((pid) => {
       const isRenderer = readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('--type=renderer');
       const status = isRenderer ? readFileSync(`/proc/${pid}/status`, 'utf8') : '';

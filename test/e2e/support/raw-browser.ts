@@ -198,11 +198,21 @@ export class RawBrowser {
     return found;
   }
 
+  /** Id of the process that drives the graphics card. */
+  get gpuProcess(): number | undefined {
+    return this.processes().find((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('--type=gpu-process');
+      } catch {
+        // It ended meanwhile.
+        return false;
+      }
+    });
+  }
+
   /** Ends the process that drives the graphics card, as a crash of the driver does. */
   killGpuProcess(): void {
-    const pid = this.processes().find((pid) =>
-      readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('--type=gpu-process'),
-    );
+    const pid = this.gpuProcess;
     if (pid === undefined) throw new Error('the browser has no GPU process');
     process.kill(pid, 'SIGKILL');
   }

@@ -10,10 +10,10 @@ import {
   createModelStore,
   type ModelStoreOptions,
 } from '../../../web/engine/models/model-store.ts';
-import type { ModelSources } from '../../../web/engine/models/sources.ts';
 import type { ExportedModel } from '../../../web/shared/engine.ts';
 import { type NodeAccessOptions, nodeAccess, nodeRuntime } from '../../fakes/engine-access.ts';
 import { ENGINE_CONFIG } from '../../fakes/engine-config.ts';
+import { NO_SOURCES } from '../../fakes/no-sources.ts';
 
 const PARAMS = {
   ...GENERATION_DEFAULTS,
@@ -55,16 +55,8 @@ beforeAll(async () => {
 /** A browser with nothing in it. */
 function emptyBrowser(options: ModelStoreOptions = {}) {
   const [entries, files] = [createMemoryStore(), createMemoryStore()];
-  const base: ModelSources = {
-    listings: [],
-    refresh: async () => [],
-    find: () => null,
-    open: () => {
-      throw new Error('there is none');
-    },
-  };
   const store = createModelStore(entries, options);
-  const sources = createLocalSources(base, async () => files);
+  const sources = createLocalSources(NO_SOURCES, async () => files);
   const take = (file: Blob) =>
     importArchive(file, {
       ...{ store, sources, runtimeVersion: RUNTIME_VERSION },
