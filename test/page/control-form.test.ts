@@ -11,15 +11,12 @@ import {
   toEditParams,
   toGenerationParams,
 } from '../../web/page/form.ts';
-import type { MeasurePicture } from '../../web/page/init-picture.ts';
 import { formOfInfotext } from '../../web/page/png-info.ts';
 import { setFields } from '../../web/page/state.ts';
+import { measureAs } from '../fakes/measure-picture.ts';
 import { openPage } from '../fakes/page-context.ts';
 
-const measure: MeasurePicture = async (file) => {
-  if (file.type !== 'image/png') throw new DOMException('no picture', 'InvalidStateError');
-  return { width: 8, height: 8 };
-};
+const measure = measureAs();
 const png = new Blob(['png'], { type: 'image/png' });
 
 const UNIT_1 = {

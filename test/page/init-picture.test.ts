@@ -9,18 +9,15 @@ import { createGalleryStore } from '../../web/page/gallery-store.ts';
 import {
   jobSizeOf,
   MAX_PICTURE_BYTES,
-  type MeasurePicture,
   openPicture,
   toBase64,
 } from '../../web/page/init-picture.ts';
 import { createAppState, setFields } from '../../web/page/state.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
 import { mapShelves } from '../fakes/map-shelves.ts';
+import { measureAs } from '../fakes/measure-picture.ts';
 
-const measure: MeasurePicture = async (file) => {
-  if (file.type !== 'image/png') throw new DOMException('no picture', 'InvalidStateError');
-  return { width: 640, height: 483 };
-};
+const measure = measureAs(640, 483);
 
 const png = (bytes: BlobPart[] = ['png']) => new Blob(bytes, { type: 'image/png' });
 

@@ -1,5 +1,4 @@
 import { describe, expect, it, vi } from 'vitest';
-import type { MeasurePicture } from '../../web/page/init-picture.ts';
 import {
   createPictureSlot,
   dropPicture,
@@ -7,11 +6,9 @@ import {
   type PictureShelf,
   takePicture,
 } from '../../web/page/kept-pictures.ts';
+import { measureAs } from '../fakes/measure-picture.ts';
 
-const measure: MeasurePicture = async (file) => {
-  if (file.type !== 'image/png') throw new DOMException('no picture', 'InvalidStateError');
-  return { width: 8, height: 8 };
-};
+const measure = measureAs();
 const png = (text = 'png') => new Blob([text], { type: 'image/png' });
 
 function mapShelf(entries: Iterable<[string, unknown]> = []) {
