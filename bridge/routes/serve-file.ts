@@ -78,7 +78,8 @@ export async function serveFile(
     etag,
   };
   const known = c.req.header('if-none-match')?.split(',') ?? [];
-  if (known.some((tag) => tag.trim() === etag || tag.trim() === '*')) {
+  // Weak comparison (RFC 9110, 13.1.2): the compressed form has the same tag with W/ before it.
+  if (known.some((tag) => [etag, '*'].includes(tag.trim().replace(/^W\//, '')))) {
     return c.body(null, 304, headers);
   }
   const ifRange = c.req.header('if-range');

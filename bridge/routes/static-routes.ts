@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { Hono } from 'hono';
 import type { AppEnv } from '../app-env.ts';
+import { createTextCompression } from './compressed-files.ts';
 import { serveFile } from './serve-file.ts';
 
 /**
@@ -27,6 +28,7 @@ const MISSING = `Easel's page is not built. Run npm run build (npm start does it
 /** The built page: cross-origin isolated, hashed assets kept by the browser for good. */
 export function staticRoutes(distFolder: string): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
+  const compressed = createTextCompression();
   app.get('*', async (c, next) => {
     const { pathname } = new URL(c.req.url);
     const isIndex = pathname === '/';
@@ -36,8 +38,9 @@ export function staticRoutes(distFolder: string): Hono<AppEnv> {
     const cacheControl = path.startsWith('assets/')
       ? 'public, max-age=31536000, immutable'
       : 'no-cache';
-    const response = await serveFile(c, join(distFolder, path), { cacheControl });
-    if (response) return response;
+    const file = join(distFolder, path);
+    const response = await serveFile(c, file, { cacheControl });
+    if (response) return await compressed(c, file, response);
     return isIndex ? c.text(MISSING, 503) : next();
   });
   return app;
