@@ -244,8 +244,7 @@ export function createModelStore(
       for (let chunk = chunks[next++]; chunk && isGood; chunk = chunks[next++]) {
         signal?.throwIfAborted();
         const value = await entries.get(chunk.key);
-        const bytes = value instanceof Blob ? await readBlob(value) : null;
-        if (!bytes || (await sha256Bytes(bytes)) !== stored.chunkSha256[chunk.place]) {
+        if ((await sha256OfStored(value)) !== stored.chunkSha256[chunk.place]) {
           isGood = false;
           return;
         }
@@ -399,6 +398,12 @@ function isReadable(value: unknown): boolean {
   if (manifest.safeParse(value).success) return true;
   const version = (value as { formatVersion?: unknown } | null | undefined)?.formatVersion;
   return typeof version === 'number' && version > MANIFEST_FORMAT;
+}
+
+/** The hash of a stored chunk; its bytes are let go before the next chunk is read. */
+async function sha256OfStored(value: unknown): Promise<string | null> {
+  const bytes = value instanceof Blob ? await readBlob(value) : null;
+  return bytes && (await sha256Bytes(bytes));
 }
 
 /** A Blob's bytes, or null where the disk does not give them. */
