@@ -169,10 +169,9 @@ async function main(): Promise<void> {
     return;
   }
   const hasBridge = server.kind !== 'static';
+  const settled = settleServiceWorker(navigator.serviceWorker ?? null, { scriptUrl, hasBridge });
   // Before the engine starts, so that its files are kept too.
-  if (await settleServiceWorker(navigator.serviceWorker ?? null, { scriptUrl, hasBridge })) {
-    void loadAgain(location.href.replace(/[?#].*$/s, ''));
-  }
+  if (!hasBridge && (await settled)) void loadAgain(location.href.replace(/[?#].*$/s, ''));
   state.server.value = server.kind;
   state.baseUrl.value = baseUrl;
   const engine = openEngine(state, server);
