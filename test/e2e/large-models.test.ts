@@ -83,6 +83,8 @@ describe('the store of compiled models', () => {
   it('D7 lets another tab that has a newer version upgrade it at once', async () => {
     // The first page keeps it open, by the product's own store.
     const newer = await browser.open(`${bridge.url}/health`);
+    const isOpen = () => newer.evaluate<boolean>(`location.pathname === '/health'`);
+    await until('the other page', () => isOpen().catch(() => false));
     const upgradeMs = await newer.evaluate<number>(`new Promise((resolve, reject) => {
       const start = performance.now();
       const opening = indexedDB.open('easel-models', 2);
