@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { brotliDecompressSync } from 'node:zlib';
+import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { staticRoutes } from '../../../bridge/routes/static-routes.ts';
 
@@ -39,6 +39,14 @@ describe('the page’s texts', () => {
     }
   });
 
+  it('are compressed with gzip where Brotli is not taken, as browsers do without TLS', async () => {
+    for (const accepted of ['gzip, deflate', 'gzip, br;q=0']) {
+      const reply = await ask('/main.js', { 'accept-encoding': accepted });
+      expect(reply.headers.get('content-encoding')).toBe('gzip');
+      expect(gunzipSync(Buffer.from(await reply.arrayBuffer())).toString()).toBe(SCRIPT);
+    }
+  });
+
   it('are sent anew once they changed', async () => {
     const app = staticRoutes(folder);
     writeFileSync(join(folder, 'changed.js'), SCRIPT);
@@ -51,7 +59,7 @@ describe('the page’s texts', () => {
 
   it.each([
     ['/main.js', {}],
-    ['/main.js', { 'accept-encoding': 'gzip, br;q=0' }],
+    ['/main.js', { 'accept-encoding': 'identity, gzip;q=0, br;q=0.0' }],
     ['/main.js', { ...BROTLI, range: 'bytes=0-9' }],
     ['/tiny.js', BROTLI],
     ['/model.wasm', BROTLI],
