@@ -38,7 +38,14 @@ describe('the page without a bridge', () => {
     await page.goto(`${host.url}?device=wasm`);
     await inMemory(page);
     expect(loads).toBe(isIsolated ? 1 : 2);
-    await page.waitForLoadState('networkidle');
+    // The canvas of Edit comes last, once the page has stood for two seconds.
+    const kept = () =>
+      page.evaluate(async () => {
+        const requests = await (await caches.open('easel-page-1')).keys();
+        return requests.map(({ url }) => url).join('\n');
+      });
+    await expect.poll(kept, { timeout: 20_000 }).toMatch(/edit-view.*\.js(?:\n|$)/);
+    await expect.poll(kept, { timeout: 20_000 }).toMatch(/edit-view.*\.css(?:\n|$)/);
     await host.close();
 
     await page.reload();
