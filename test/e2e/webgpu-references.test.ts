@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildGraph } from '../../web/compiler/build-graph.ts';
 import { openCheckpoint } from '../../web/compiler/checkpoint.ts';
 import { compileCheckpoint } from '../../web/compiler/compile.ts';
-import type { ComponentName, Precision } from '../../web/compiler/model.ts';
+import { hasParts } from '../../web/compiler/component.ts';
+import { type ComponentName, graphData, type Precision } from '../../web/compiler/model.ts';
 import { GraphBuilder } from '../../web/compiler/onnx/graph-builder.ts';
 import { describeReferences } from '../compiler/lib/family-suite.ts';
 import { folderFiles, MODELS } from '../compiler/lib/files.ts';
@@ -17,6 +18,7 @@ import {
   MemorySink,
   maxDifference,
   runComponent,
+  runInParts,
 } from '../compiler/lib/runtime.ts';
 import { type GraphPage, openGraphPage } from './support/graph-page.ts';
 import {
@@ -140,12 +142,27 @@ describe('what one step runs on a software adapter', () => {
       const onWasm = await runComponent(unet, sink, shape, feeds);
       const onGpu = await page.run(unet, sink, shape, feeds, { texts: 2 });
       const largest = Math.max(...onWasm.out_sample!.data.map(Math.abs));
-      const difference = maxDifference(onGpu.out_sample!.data, onWasm.out_sample!.data);
+      const inParts = await runInParts(unet, sink, shape, feeds, { texts: 2 }, page.run);
+      const [difference, ofParts] = [onGpu, inParts].map(({ out_sample: answer }) =>
+        maxDifference(answer!.data, onWasm.out_sample!.data),
+      );
       // The processor's kernels of MatMulNBits round the activations to eight bits; the GPU's do not.
       const limit = precision === 'fp32' ? 1e-4 : 2e-2;
-      expect(difference / largest).toBeLessThan(limit);
+      expect(difference! / largest).toBeLessThan(limit);
+      expect(ofParts! / largest).toBeLessThan(limit);
     },
   );
+
+  it('takes what was made of the texts by a session that is gone', async () => {
+    const { unet, sink, shape, feeds } = await guidedUnet('sdxl-tiny', 'fp32');
+    const { sample, timestep, ...texts } = feeds as Record<string, ReturnType<typeof f32>>;
+    const steps = { sample: sample!, timestep: timestep! };
+    const inTurn = await page.runInTurn(unet, sink, shape, { context: texts, steps });
+    const whole = await page.run(unet, sink, shape, feeds, { texts: 2 });
+    const largest = Math.max(...whole.out_sample!.data.map(Math.abs));
+    const difference = maxDifference(inTurn.out_sample!.data, whole.out_sample!.data);
+    expect(difference / largest).toBeLessThan(1e-4);
+  });
 
   it('a token table in pieces gives the same states as in one', async () => {
     const { sink, model, references } = await prepare('sd15-tiny', 'fp32', ['text_encoder']);
@@ -170,10 +187,14 @@ describe('a WebGPU session', () => {
       const sink = new MemorySink();
       const checkpoint = await open(name)();
       const { components } = await compileCheckpoint(checkpoint, { precision: 'fp32', sink });
-      for (const part of components) {
-        const options = { provider: 'webgpu', texts: 2 } as const;
-        const { onnx, shardPaths } = buildGraph(part, shape, options);
-        await page.openOnGpuAlone({ onnx, shardPaths, shards: sink.bytes(part.name) });
+      for (const compiled of components) {
+        const parts = hasParts(compiled) ? (['context', 'steps'] as const) : [];
+        for (const part of [undefined, ...parts]) {
+          const rows = { provider: 'webgpu', texts: 2 } as const;
+          const graph = buildGraph(compiled, shape, { ...rows, ...(part ? { part } : {}) });
+          const shards = graphData(graph, sink.bytes(compiled.name));
+          await page.openOnGpuAlone({ ...graph, shards });
+        }
       }
     },
   );

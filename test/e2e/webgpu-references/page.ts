@@ -1,3 +1,4 @@
+import { ShardBlob } from '../../../web/engine/models/shard-blob.ts';
 import { chooseDevice, requestDevice } from '../../../web/engine/runtime/adapter.ts';
 import { bundleFor, loadBundle } from '../../../web/engine/runtime/bundle.ts';
 import {
@@ -5,6 +6,7 @@ import {
   openRuntime,
   type Runtime,
 } from '../../../web/engine/runtime/runtime.ts';
+import type { DeviceTensor } from '../../../web/engine/runtime/tensor.ts';
 
 export type FeedDtype = 'float32' | 'int32' | 'int64';
 
@@ -27,6 +29,11 @@ const provider = new URLSearchParams(location.search).get('provider') ?? 'webgpu
 let dispatches = 0;
 let runtime: Promise<Runtime> | null = null;
 
+/** What a graph is at, for whoever waits for it in vain. */
+function at(stage: string): void {
+  globalThis.stage = stage;
+}
+
 const choose = () =>
   chooseDevice({ device: provider, gpu: navigator.gpu, wasmThreads: 1, isSecureContext });
 
@@ -38,28 +45,72 @@ async function fetchBytes(url: string): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await (await fetch(url)).arrayBuffer());
 }
 
-async function openSession(device: Runtime, run: GraphRun): Promise<ModelSession> {
+async function openSession(
+  device: Runtime,
+  run: GraphRun,
+  keepOnGpu = false,
+): Promise<ModelSession> {
+  at('opening a session');
   const onnx = await fetchBytes(run.graph);
-  const shards = await Promise.all(run.shards.map(async (url) => (await fetch(url)).blob()));
-  return device.openSession({ onnx, shardPaths: run.shardPaths }, { what: run.graph, shards });
+  const shards = await Promise.all(
+    // As from the store: the runtime reads through pieces of the product's own, not through a Blob's stream.
+    run.shards.map(async (url) => new ShardBlob([await (await fetch(url)).blob()])),
+  );
+  const graph = { onnx, shardPaths: run.shardPaths };
+  return device.openSession(graph, { what: run.graph, shards, keepOnGpu });
 }
 
 /** Through the product's own runtime; the session is given back. */
 async function runInBrowser(run: GraphRun): Promise<GraphResult> {
+  at('opening the device');
   runtime ??= open();
-  const device = await runtime;
-  const session = await openSession(device, run);
-  const feeds = Object.fromEntries(
-    Object.entries(run.feeds).map(([name, { dtype, shape, values }]) => {
+  return runOn(await runtime, run, {});
+}
+
+function uploaded(device: Runtime, { feeds }: GraphRun): Record<string, DeviceTensor> {
+  return Object.fromEntries(
+    Object.entries(feeds).map(([name, { dtype, shape, values }]) => {
       const data = dtype === 'int32' ? Int32Array.from(values) : Float32Array.from(values);
       return [name, device.upload(data, shape)];
     }),
   );
-  const results = await session.run(feeds);
+}
+
+/**
+ * Two graphs in turn on a device of their own, as where memory is short: what the first made stays on the device and is fed
+ * to the second, whose session opens when the first's is gone.
+ */
+async function runInTurn(first: GraphRun, second: GraphRun): Promise<GraphResult> {
+  at('opening the device');
+  const device = await open();
+  try {
+    const session = await openSession(device, first, true);
+    at('the run');
+    const made = await session.run(uploaded(device, first));
+    at('the release');
+    await session.release();
+    return await runOn(device, second, made);
+  } finally {
+    await device.close();
+  }
+}
+
+async function runOn(
+  device: Runtime,
+  run: GraphRun,
+  given: Readonly<Record<string, DeviceTensor>>,
+): Promise<GraphResult> {
+  const session = await openSession(device, run);
+  at('the run');
+  const own = uploaded(device, run);
+  const results = await session.run({ ...own, ...given });
+  at('reading back');
   const outputs: GraphResult['outputs'] = {};
   for (const [name, tensor] of Object.entries(results)) {
     outputs[name] = { values: [...(await tensor.read())], shape: tensor.shape };
   }
+  at('the release');
+  for (const tensor of [...Object.values(own), ...Object.values(results)]) tensor.dispose();
   await session.release();
   return { adapter: device.device.adapter, outputs };
 }
@@ -69,6 +120,7 @@ async function runInBrowser(run: GraphRun): Promise<GraphResult> {
  * `isCaptured` the session is opened for graph capture, which onnxruntime refuses where a node would run on the processor.
  */
 async function countInBrowser(run: GraphRun, isCaptured: boolean): Promise<number> {
+  at('opening the device');
   const { adapter, info } = await choose();
   if (!adapter) throw new Error('no adapter');
   const ort = await loadBundle(bundleFor('webgpu'), info.wasmThreads);
@@ -80,6 +132,7 @@ async function countInBrowser(run: GraphRun, isCaptured: boolean): Promise<numbe
       data: await fetchBytes(url),
     })),
   );
+  at('opening a session');
   const session = await ort.InferenceSession.create(await fetchBytes(run.graph), {
     executionProviders: [{ name: 'webgpu', device }],
     externalData,
@@ -89,6 +142,7 @@ async function countInBrowser(run: GraphRun, isCaptured: boolean): Promise<numbe
   });
   try {
     if (isCaptured) return 0;
+    at('the run');
     const feeds = Object.fromEntries(
       Object.entries(run.feeds).map(([name, { dtype, shape, values }]) => [
         name,
@@ -123,8 +177,11 @@ if ('GPUComputePassEncoder' in globalThis) {
 }
 
 declare global {
+  var stage: string;
   var runGraph: (run: GraphRun) => Promise<GraphResult>;
+  var runGraphsInTurn: (first: GraphRun, second: GraphRun) => Promise<GraphResult>;
   var countDispatches: (run: GraphRun, isCaptured: boolean) => Promise<number>;
 }
 globalThis.countDispatches = countInBrowser;
 globalThis.runGraph = runInBrowser;
+globalThis.runGraphsInTurn = runInTurn;
