@@ -23,6 +23,20 @@ OPENINGS = (
     "a picture of", "an icon of", "a drawing of", "a photo of", "photo of", "an image of", "an emoji of", "an illustration of",
     "a painting of", "a cute", "a single", "a portrait of", "one", "a render of",
 )
+# Words that no picture explains. They go with every kind of picture, so that a word the model has not met changes nothing;
+# without them a model that knows scenes takes it for a number or a place.
+FILLERS = (
+    "nice", "pretty", "wonderful", "charming", "gorgeous", "elegant", "stunning", "bold", "crisp", "friendly", "funny", "fresh", "shiny",
+    "amazing", "classic", "modern", "neat", "perfect", "sweet", "great", "very nice", "really good", "pleasant", "good looking", "fancy",
+    "delightful", "adorable", "plain", "stylish", "playful", "hand drawn", "made with care", "drawn by hand", "for my story", "sketch",
+    "doodle", "sticker", "logo", "pictogram", "symbol", "graphic", "clip art", "pastel", "watercolor", "pixel perfect", "smooth", "print",
+)
+SYLLABLES = ("ba", "do", "fe", "gri", "ho", "ka", "lu", "mi", "no", "pra", "qui", "ro", "sta", "ti", "vo", "wen", "za", "ly", "er", "el", "an", "ing")
+
+
+def filler(rng):
+    """Words that say nothing: known ones, or one that nobody knows."""
+    return rng.choice(FILLERS) if rng.random() < 0.7 else "".join(rng.choices(SYLLABLES, k=rng.randint(2, 3)))
 
 
 def article(words, rng):
@@ -96,6 +110,8 @@ def subject(things, fact, rng):
         words = noun(things, fact, rng, 0)
         return f"{rng.choice(NUMBERS[fact['count']])} {plural(words) if rng.random() < 0.93 else words}"
     words = noun(things, fact, rng)
+    if rng.random() < 0.12:
+        words = f"{filler(rng)} {words}" if rng.random() < 0.5 else f"{words} {filler(rng)}"
     if fact["kind"] == "place":
         small = rng.random() < (0.9 if fact["where"] == "middle" else 0.4)
         words = f"{rng.choice(('small', 'small', 'tiny', 'little'))} {words}" if small else words
@@ -117,6 +133,9 @@ def caption(things, fact, rng):
         parts.append(rng.choice(STYLES))
     while rng.random() < 0.22:
         parts.append(rng.choice(QUALITY))
+    if rng.random() < 0.2:
+        word = filler(rng)
+        parts.append(f"{article(word, rng)} {rng.choice(('flat emoji', 'emoji', 'icon', 'picture', 'drawing'))}" if rng.random() < 0.4 else word)
     rng.shuffle(parts)
     parts.insert(0 if rng.random() < 0.88 else rng.randint(0, len(parts)), words)
     return rng.choice((", ", ", ", ", ", " ")).join(parts)

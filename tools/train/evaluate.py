@@ -83,6 +83,7 @@ def main():
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--scale", type=float, default=5.0)
     parser.add_argument("--count", type=int, default=200, help="take only so many prompts, evenly, for a quick look")
+    parser.add_argument("--half", action="store_true", help="the UNet in bfloat16: twice as fast on processors that have it")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -91,7 +92,7 @@ def main():
     rows = {(entry["id"], entry["style"]): row for row, entry in enumerate(index)}
     listed = prompts_of(things, random.Random(2024))
     listed = listed[:: max(1, len(listed) // args.count)]
-    model = Model(args.model)
+    model = Model(args.model, half=args.half)
     report = {"psnr": psnr(model.vae, Batches(args.data, 0), 1000, "cpu")}
     print(f"PSNR {report['psnr']:.1f} dB on unseen flat icons", flush=True)
 
@@ -103,10 +104,7 @@ def main():
         if item["colour"]:
             rgba = data.repaint(rgba, data.PAINTS[item["colour"]])
         real.append(data.over(data.place(rgba, rng.uniform(0.8, 1.0), rng.randint(-20, 20), rng.randint(-20, 20))))
-    with torch.no_grad():
-        parts = torch.from_numpy(np.stack(real)).permute(0, 3, 1, 2).float().split(8)
-        passed = torch.cat([model.vae.decode(model.vae.encode(part / 127.5 - 1).latent_dist.mean).sample for part in parts])
-    real = ((passed.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    real = model.through(real)
 
     drawn = []
     for first in range(0, len(listed), 20):
@@ -117,7 +115,7 @@ def main():
 
     judged = {"ceiling": real, "drawn": drawn}
     if args.lora:
-        judged["lcm"] = draw_fast(Model(args.model, lora=args.lora), listed)
+        judged["lcm"] = draw_fast(Model(args.model, lora=args.lora, half=args.half), listed)
     for label, pictures in judged.items():
         report[label] = judge(listed, pictures, known, owners)
         print(f"{label}: top-1 {100 * report[label]['top1']:.0f} %, top-5 {100 * report[label]['top5']:.1f} %, colour {100 * report[label]['colour']:.0f} %", flush=True)

@@ -78,6 +78,15 @@ def scene(kind, width, height, which, things, rng):
     return Asked(f"a small {words[0]} {captions.WHERE[where][0]}{tail}", [(left, top, side)], [first], colours[:1], ground)
 
 
+def real(icons, asked, width, height):
+    """The scene made of the real icons, as the training's pictures are, for comparison."""
+    parts = [
+        (icons.flat(number, side, None if colour == icons.own[number] else colour), left, top)
+        for number, colour, (left, top, side) in zip(asked.things, asked.colours, asked.places)
+    ]
+    return scenes.canvas(width, height, asked.ground, parts)
+
+
 def right_places(picture, asked, known, owners):
     """For every place whether the thing asked for is there, in its colour."""
     cut = [picture[top:top + side, left:left + side] for left, top, side in asked.places]
@@ -87,7 +96,14 @@ def right_places(picture, asked, known, owners):
 
 def measure(model, things, known, owners, args):
     """Draws and judges everything, prints a line for each size and kind and returns the shares; writes args.scenes_sheet."""
-    rng, found, shown, jobs = random.Random(11), {}, [], []
+    rng, found, shown, jobs, icons = random.Random(11), {}, [], [], scenes.Icons(args.data)
+
+    def judge(label, pictures, asked):
+        right = [right_places(picture, item, known, owners) for picture, item in zip(pictures, asked)]
+        whole = [all(part) and item.ground in (None, picture_ground(picture)) for picture, part, item in zip(pictures, right, asked)]
+        found[label] = {"places": float(np.mean(sum(right, []))), "whole": float(np.mean(whole))}
+        print(f"{label}: {100 * found[label]['places']:.0f} % of the things at their place, {100 * found[label]['whole']:.0f} % of the pictures whole", flush=True)
+
     for width, height, way in SIZES:
         numbers = rng.sample(range(len(things)), PER_SIZE)
         asked = [Asked(f"{an(things[number].name)}, best quality", middle(width, height), [number], [None]) for number in numbers]
@@ -99,10 +115,9 @@ def measure(model, things, known, owners, args):
         draw = model.draw_hires if way == "hires" else model.draw
         prompts = [item.prompt for item in asked]
         pictures = draw(prompts, seed=500, steps=args.steps, scale=args.scale, width=width, height=height)
-        right = [right_places(picture, item, known, owners) for picture, item in zip(pictures, asked)]
-        whole = [all(part) and item.ground in (None, picture_ground(picture)) for picture, part, item in zip(pictures, right, asked)]
-        found[label] = {"places": float(np.mean(sum(right, []))), "whole": float(np.mean(whole))}
-        print(f"{label}: {100 * found[label]['places']:.0f} % of the things at their place, {100 * found[label]['whole']:.0f} % of the pictures whole", flush=True)
+        judge(label, pictures, asked)
+        if asked[0].ground:
+            judge(f"{label}, real icons", model.through([real(icons, item, width, height) for item in asked]), asked)
         shown += [(picture, f"{prompt.removesuffix(', best quality')} ({width}x{height})") for picture, prompt in list(zip(pictures, prompts))[:8]]
     if args.scenes_sheet:
         sheet([picture for picture, _ in shown], [words for _, words in shown]).save(args.scenes_sheet, quality=85, optimize=True)

@@ -23,9 +23,9 @@ tokenizer="${TOKENIZER:-tokenizer}"
 python "$tools/latents.py" --data . --out run ${TRIAL:+--limit "$TRIAL"}
 [ -e run/vae-decoder/config.json ] ||
   python "$tools/vae.py" --data . --out run --minutes "$(share "$vae_minutes" 0.3)" --decoder-only
-python "$tools/unet.py" --out run --tokenizer "$tokenizer" --minutes "$(share "$unet_minutes" 0.4)" \
+python "$tools/unet.py" --out run --tokenizer "$tokenizer" --minutes "$(share "$unet_minutes" 0.35)" \
   --checkpoint one.pt --kinds plain,painted,ground
-python "$tools/unet.py" --out run --tokenizer "$tokenizer" --minutes "$(share "$unet_minutes" 0.6)" --start one.pt --rate 0.003
+python "$tools/unet.py" --out run --tokenizer "$tokenizer" --minutes "$(share "$unet_minutes" 0.65)" --start one.pt --rate 0.002
 python "$tools/export.py" --out run --tokenizer "$tokenizer" --to export
 python "$tools/lcm.py" --model export --out run --to easel-tiny-lcm.safetensors --minutes "$lcm_minutes"
 python "$tools/evaluate.py" --model export --lora easel-tiny-lcm.safetensors --data . --sheet sheet.jpg --scenes-sheet scenes.jpg \
