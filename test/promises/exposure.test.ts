@@ -176,6 +176,14 @@ describe('what is asked for', () => {
         ),
       ] as const),
     );
+    // What a first picture of any kind costs is no matter of bombs.
+    const harmless = makePng(64, 64, [pngChunk('tEXt', Buffer.from('parameters\0a cat'))]);
+    for (let round = 0; round < 5; round += 1) {
+      const image = harmless.toString('base64');
+      await post('/sdapi/v1/img2img', { init_images: [image], prompt: 'x' });
+      expect((await post('/sdapi/v1/png-info', { image })).status).toBe(200);
+      await post('/sdapi/v1/extra-single-image', { image });
+    }
     const before = bridge.usage().rssMiB;
     const times: number[] = [];
     for (const bomb of [big, header, inflating, many]) {
