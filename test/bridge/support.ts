@@ -9,7 +9,9 @@ import { parseCommand } from '../../bridge/options/parse-command.ts';
 /** A folder of its own below the system's temporary one. */
 export function temporaryFolder(): { path: string; remove: () => void } {
   const path = mkdtempSync(join(tmpdir(), 'easel-test-'));
-  return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
+  // Results of the last jobs may still be on their way to the disk.
+  const patience = { maxRetries: 5, retryDelay: 50 };
+  return { path, remove: () => rmSync(path, { recursive: true, force: true, ...patience }) };
 }
 
 /** Options as a command line gives them, on a free port and with no browser. */
