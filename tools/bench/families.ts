@@ -24,7 +24,7 @@ export function benchFamilies(): BenchFamily[] {
     name,
     folder: join(ROOT, 'test/fixtures/models', name),
     side: 16,
-    runs: 30,
+    runs: 60,
   }));
   if (!EXPORTS) return tiny;
   return [
