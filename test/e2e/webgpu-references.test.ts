@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { buildGraph } from '../../web/compiler/build-graph.ts';
 import { openCheckpoint } from '../../web/compiler/checkpoint.ts';
 import { compileCheckpoint } from '../../web/compiler/compile.ts';
@@ -47,12 +47,17 @@ const openInpainting = async () =>
   openCheckpoint(
     replaceFolder(await folder('sd15-tiny'), 'unet', await folder('sd15-inpaint-tiny/unet')),
   );
+/**
+ * A software adapter is slow: each graph of its own kind once. `chromium-references` has every case on wasm;
+ * `EASEL_ALL_REFERENCES=1` runs every case here too, in about half an hour.
+ */
+const isComplete = process.env.EASEL_ALL_REFERENCES === '1';
+if (isComplete) vi.setConfig({ testTimeout: 1_800_000 });
 const among =
   (...names: string[]) =>
   (name: string) =>
-    names.includes(name);
+    isComplete || names.includes(name);
 
-// A software adapter is slow: each graph of its own kind once. `chromium-references` has every case on wasm.
 await describeReferences('SD 1 on a software adapter', 'sd15-tiny', open('sd15-tiny'), {
   run,
   factor: FACTOR,
@@ -82,7 +87,7 @@ describe('on a software adapter', () => {
   const part = (...cases: string[]): PartRun => ({
     page,
     factor: FACTOR,
-    ...(cases.length > 0 ? { cases } : {}),
+    ...(cases.length > 0 && !isComplete ? { cases } : {}),
   });
 
   it('an LCM UNet', async () => {
@@ -95,7 +100,16 @@ describe('on a software adapter', () => {
   it.each([
     ['sd15-lokr', 'sd15-tiny', 'unet.0.6'],
     ['sdxl-kohya', 'sdxl-tiny', 'text_encoder_2.1'],
-  ])('the LoRA %s on %s: %s', (name, model, name_) => checkLora(name, model, part(name_)));
+    ...(isComplete
+      ? ['sd15-kohya', 'sd15-locon', 'sd15-loha', 'sd15-peft'].map((name) => [
+          name,
+          'sd15-tiny',
+          'all',
+        ])
+      : []),
+  ] as [string, string, string][])('the LoRA %s on %s: %s', (name, model, name_) =>
+    checkLora(name, model, part(name_)),
+  );
   it('embeddings', async () => {
     await checkEmbedding('sd15-ti', 'sd15-tiny', part());
     await checkEmbedding('sdxl-ti', 'sdxl-tiny', part());
