@@ -19,9 +19,10 @@ interface Piece {
 /**
  * Stored chunks as one Blob, as the runtime takes a shard: it asks for `size`, for `arrayBuffer()`, and where
  * it reads lazily for `slice(from, to).stream()`. Browsers can join Blobs themselves, but a stream over
- * such a Blob of gigabytes fails or stops for good where memory is short, and in Chromium even one of a few
- * megabytes stops for good once in some ten thousand reads. This one reads each stored chunk on its own, in
- * pieces and without a stream of the browser's, and makes a read that failed again.
+ * such a Blob of gigabytes fails or stops for good where memory is short; and with Blobs of a few megabytes
+ * Chromium was seen to stand still for good while a session opened, with nothing at work but such a stream.
+ * This one reads each stored chunk on its own, in pieces and without a stream of the browser's, and makes a
+ * read that failed again.
  */
 export class ShardBlob extends Blob {
   readonly #chunks: readonly Blob[];
