@@ -49,7 +49,7 @@ const openInpainting = async () =>
   );
 /**
  * A software adapter is slow: each graph of its own kind once. `chromium-references` has every case on wasm;
- * `EASEL_ALL_REFERENCES=1` runs every case here too, in about half an hour.
+ * `EASEL_ALL_REFERENCES=1` runs every case here too, in some 20 minutes.
  */
 const isComplete = process.env.EASEL_ALL_REFERENCES === '1';
 if (isComplete) vi.setConfig({ testTimeout: 1_800_000 });
