@@ -7,6 +7,7 @@ import { createLocalEngine } from '../../web/engine/local-engine.ts';
 import { nodeAccess } from '../fakes/engine-access.ts';
 import { ENGINE_CONFIG } from '../fakes/engine-config.ts';
 import { fileSource } from '../fakes/file-source.ts';
+import { psnr } from '../fakes/psnr.ts';
 
 /**
  * Whole pictures, from prompt to pixels, against k-diffusion's and diffusers' own samplers over torch's network
@@ -20,13 +21,6 @@ const REFERENCES = fileURLToPath(
 const access = nodeAccess();
 const engine = createLocalEngine(ENGINE_CONFIG, access);
 afterAll(() => engine.close());
-
-/** Peak signal-to-noise ratio of 8-bit pictures, in dB. */
-function psnr(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += (a[i]! - b[i]!) ** 2;
-  return 10 * Math.log10((255 ** 2 * a.length) / sum);
-}
 
 async function reference(sampler: string): Promise<Uint8Array> {
   const source = fileSource(REFERENCES, 'sampler-pictures.safetensors');

@@ -7,6 +7,7 @@ import { REFINER, refinerFolder } from '../compiler/lib/refiner.ts';
 import { nodeAccess } from '../fakes/engine-access.ts';
 import { ENGINE_CONFIG } from '../fakes/engine-config.ts';
 import { fileSource } from '../fakes/file-source.ts';
+import { psnr } from '../fakes/psnr.ts';
 
 const lora = 'sdxl-kohya';
 const access = nodeAccess({
@@ -35,13 +36,6 @@ async function make(change: Partial<GenerationParams>) {
     {},
   );
   return { summary, pixels: Uint8Array.from(access.pictures.pop()!.data) };
-}
-
-/** Peak signal-to-noise ratio of 8-bit pictures, in dB. */
-function psnr(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += (a[i]! - b[i]!) ** 2;
-  return 10 * Math.log10((255 ** 2 * a.length) / sum);
 }
 
 test('SDXL’s refiner draws what diffusers’ UNet draws, each text with its aesthetic score', async () => {

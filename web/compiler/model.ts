@@ -72,9 +72,15 @@ export interface ModelDescription {
   readonly notes: readonly string[];
 }
 
+/**
+ * How many numbers SDXL is told of a picture: original size, crop and target size, two each. Its refiner has an aesthetic
+ * score in the place of the target size.
+ */
+export const TIME_IDS = { base: 6, refiner: 5 } as const;
+
 /** SDXL's refiner: the second text encoder alone, and told of a picture's aesthetic score. */
 export function isSdxlRefiner({ unetInputs }: Pick<ModelDescription, 'unetInputs'>): boolean {
-  return unetInputs.timeIds === 5;
+  return unetInputs.timeIds === TIME_IDS.refiner;
 }
 
 /** One text encoder with its tokenizer. */

@@ -1,3 +1,5 @@
+import { latin1Text } from '../../protocol/bytes.ts';
+
 /** A picture that img2img begins with. */
 export interface InitPicture {
   readonly file: Blob;
@@ -35,17 +37,9 @@ export async function openPicture(
   }
 }
 
-const CHUNK = 0x8000;
-
 /** The file as base64 without a prefix, as jobs carry pictures. */
 export async function toBase64(file: Blob): Promise<string> {
-  const bytes = new Uint8Array(await file.arrayBuffer());
-  let binary = '';
-  // In pieces: the arguments of one call must fit the stack.
-  for (let i = 0; i < bytes.length; i += CHUNK) {
-    binary += String.fromCharCode(...bytes.subarray(i, i + CHUNK));
-  }
-  return btoa(binary);
+  return btoa(latin1Text(new Uint8Array(await file.arrayBuffer())));
 }
 
 /** The first file of a drop or a paste. */

@@ -1,3 +1,4 @@
+import { TIME_IDS } from '../model.ts';
 import type { UnetConfig, UnetLevel } from '../models/unet.ts';
 import { ConfigReader } from './reader.ts';
 
@@ -73,11 +74,6 @@ export function parseUnetConfig(
   return { config, sampleSize };
 }
 
-/** SDXL's original size, crop and target size: two numbers each. */
-const TIME_IDS = 6;
-/** The SDXL refiner has an aesthetic score in the place of the target size. */
-const REFINER_TIME_IDS = 5;
-
 /** How many numbers an SDXL UNet is told beside `pooledSize` text features, where `conditions` features are all of them. */
 export function timeIdsOf(
   conditions: number,
@@ -85,8 +81,8 @@ export function timeIdsOf(
   pooledSize: number | null,
 ): number {
   const isRefiner =
-    pooledSize !== null && conditions - pooledSize === REFINER_TIME_IDS * timeFeatures;
-  return isRefiner ? REFINER_TIME_IDS : TIME_IDS;
+    pooledSize !== null && conditions - pooledSize === TIME_IDS.refiner * timeFeatures;
+  return isRefiner ? TIME_IDS.refiner : TIME_IDS.base;
 }
 
 /** `addition_embed_type`: none, or SDXL's `text_time`. */

@@ -4,13 +4,14 @@ import { invalidModel, unsupportedModel } from '../errors.ts';
 import { textStates } from '../layouts/describe.ts';
 import { ModelFolder } from '../layouts/folder.ts';
 import { readTokenizer } from '../layouts/tokenizer.ts';
-import type {
-  ByteSource,
-  ComponentName,
-  ModelDescription,
-  ModelFamily,
-  ModelFiles,
-  TextEncoderDescription,
+import {
+  type ByteSource,
+  type ComponentName,
+  type ModelDescription,
+  type ModelFamily,
+  type ModelFiles,
+  type TextEncoderDescription,
+  TIME_IDS,
 } from '../model.ts';
 import { type OnnxComponent, type OpenGraphOptions, openGraph, tokenTable } from './component.ts';
 import { fixedLatents, type OnnxGraphConfig } from './config.ts';
@@ -33,7 +34,6 @@ const USUAL_SCHEDULE = {
   beta_start: 0.00085,
   beta_end: 0.012,
 } as const;
-const TIME_IDS = 6;
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -217,7 +217,7 @@ function unetInputs(
   const projection = texts.at(-1)?.description.projectionSize ?? null;
   return {
     textEmbeds: has('text_embeds') ? (lastSize(config, 'text_embeds') ?? projection) : null,
-    timeIds: has('time_ids') ? (lastSize(config, 'time_ids') ?? TIME_IDS) : null,
+    timeIds: has('time_ids') ? (lastSize(config, 'time_ids') ?? TIME_IDS.base) : null,
     timestepCond: has('timestep_cond')
       ? (lastSize(config, 'timestep_cond') ?? count(fields, 'time_cond_proj_dim') ?? 256)
       : null,
