@@ -14,6 +14,7 @@ import { StartError } from './server.ts';
 import { banner } from './terminal/banner.ts';
 import { showStatus } from './terminal/show-status.ts';
 import { StatusLine } from './terminal/status-line.ts';
+import { warmUp } from './warm-up.ts';
 
 /** How long the one-picture command waits for its browser. */
 const PICTURE_ENGINE_WAIT_MS = 120_000;
@@ -63,6 +64,7 @@ export async function serve(
   try {
     for (const warning of originWarnings(options.origins)) log.warn(warning);
     line.print(banner(bridge, options));
+    setTimeout(() => void warmUp(), 0);
     browser = await openEngineBrowser(bridge, options, log);
     line.print(`${browser.message}\nStop with Ctrl+C.`);
     const endStatus = showStatus(bridge, line);

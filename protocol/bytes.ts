@@ -13,15 +13,20 @@ export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** Bytes as Latin-1 text, a character a byte. */
-export function latin1Text(bytes: Uint8Array): string {
+/** Numbers as the text whose UTF-16 code units they are; of bytes that is Latin-1 text, a character a byte. */
+export function textOfCodes(codes: Uint8Array | Uint16Array): string {
   let text = '';
   // In slices, since a call takes only so many arguments; not spread, which takes ten times as long.
-  for (let at = 0; at < bytes.length; at += 8192) {
-    const codes: ArrayLike<number> = bytes.subarray(at, at + 8192);
-    text += String.fromCharCode.apply(null, codes as number[]);
+  for (let at = 0; at < codes.length; at += 8192) {
+    const slice: ArrayLike<number> = codes.subarray(at, at + 8192);
+    text += String.fromCharCode.apply(null, slice as number[]);
   }
   return text;
+}
+
+/** Bytes as Latin-1 text, a character a byte. */
+export function latin1Text(bytes: Uint8Array): string {
+  return textOfCodes(bytes);
 }
 
 /** Latin-1 text as bytes; null where a character is beyond U+00FF. */

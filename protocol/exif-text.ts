@@ -1,4 +1,5 @@
-import { concatBytes, latin1Text, startsWithBytes, viewOf } from './bytes.ts';
+import { concatBytes, latin1Text, startsWithBytes, textOfCodes, viewOf } from './bytes.ts';
+import { GenerationError } from './errors.ts';
 import { jpegExif, withJpegExif } from './jpeg-segments.ts';
 import { webPlatform } from './web-platform.ts';
 import { webpExif, withWebpExif } from './webp-chunks.ts';
@@ -12,15 +13,24 @@ const UNICODE_CODE = Uint8Array.from('UNICODE\0', (letter) => letter.charCodeAt(
 const ASCII_CODE = Uint8Array.from('ASCII\0\0\0', (letter) => letter.charCodeAt(0));
 /** Directory entries looked at: cameras write some fifty. */
 const MAX_ENTRIES = 1000;
+const MAX_COMMENT_BYTES = 1 << 20;
 
 /**
  * The EXIF user comment of a JPEG or WebP picture, which is where A1111 keeps the infotext there; null where it has
- * none, or none that can be read. Throws `invalid-request` for a file that is neither, or that is cut short.
+ * none, or none that can be read. Throws `invalid-request` for a file that is neither, or that is cut short, and for
+ * a comment of more than 1 MiB.
  */
 export function readExifText(bytes: Uint8Array): string | null {
   const tiff = isJpeg(bytes) ? jpegExif(bytes) : webpExif(bytes);
   const comment = tiff && userComment(tiff);
-  return comment ? commentText(comment) : null;
+  if (!comment) return null;
+  if (comment.length > MAX_COMMENT_BYTES) {
+    throw new GenerationError(
+      'invalid-request',
+      'The picture holds more text than is read from one. Remove its EXIF data, or send the infotext alone.',
+    );
+  }
+  return commentText(comment);
 }
 
 /**
@@ -123,8 +133,7 @@ function utf16Text(bytes: Uint8Array): string {
     zeros += Number(bytes[i] === 0) - Number(bytes[i + 1] === 0);
   }
   const view = viewOf(bytes);
-  let text = '';
-  for (let i = 0; i + 1 < bytes.length; i += 2)
-    text += String.fromCharCode(view.getUint16(i, zeros < 0));
-  return text;
+  const codes = new Uint16Array(bytes.length >> 1);
+  for (let i = 0; i < codes.length; i++) codes[i] = view.getUint16(i * 2, zeros < 0);
+  return textOfCodes(codes);
 }

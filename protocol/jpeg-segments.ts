@@ -7,6 +7,8 @@ const APP1 = 0xe1;
 const START_OF_SCAN = 0xda;
 const END_OF_IMAGE = 0xd9;
 const MAX_SEGMENT_BYTES = 0xffff;
+/** Segments and fill bytes in front of the pixels: the largest colour profile takes 255 segments. */
+const MAX_PARTS = 2_000;
 
 interface Segment {
   readonly marker: number;
@@ -20,9 +22,14 @@ interface Segment {
 function readSegments(bytes: Uint8Array): Segment[] {
   const view = viewOf(bytes);
   const segments: Segment[] = [];
+  let fillBytes = 0;
   for (let at = 2; ; ) {
-    // Any number of fill bytes may stand before a marker.
-    while (bytes[at] === 0xff && bytes[at + 1] === 0xff) at++;
+    // Fill bytes may stand before any marker.
+    while (bytes[at] === 0xff && bytes[at + 1] === 0xff && fillBytes <= MAX_PARTS) {
+      at++;
+      fillBytes++;
+    }
+    if (segments.length + fillBytes > MAX_PARTS) throw broken('it has too many segments');
     const marker = bytes[at + 1];
     if (bytes[at] !== 0xff || marker === undefined) throw broken('a segment is missing');
     if (marker === START_OF_SCAN || marker === END_OF_IMAGE) return segments;

@@ -18,29 +18,33 @@ const CHUNK_OVERHEAD = 12;
 const MAX_CHUNKS = 200_000;
 
 /**
- * All chunks of a PNG up to IEND, unknown ones too; what follows IEND is ignored. Throws `invalid-request` where the
- * file is no PNG, is cut short, does not begin with its header, or has no end.
+ * The chunks of a PNG up to IEND one by one, unknown ones too; what follows IEND is ignored. Throws `invalid-request`
+ * where the file is no PNG, is cut short, does not begin with its header, has no end, or more than `maxChunks`.
  */
-export function readPngChunks(bytes: Uint8Array): PngChunk[] {
+export function* walkPngChunks(bytes: Uint8Array, maxChunks = MAX_CHUNKS): Generator<PngChunk> {
   if (!startsWithBytes(bytes, PNG_SIGNATURE)) throw broken('it does not start like a PNG');
   const view = viewOf(bytes);
-  const chunks: PngChunk[] = [];
   let start = PNG_SIGNATURE.length;
-  for (;;) {
+  for (let count = 0; ; count += 1) {
     if (start + CHUNK_OVERHEAD > bytes.length) throw broken('it ends before its last chunk');
     const size = view.getUint32(start);
     const end = start + CHUNK_OVERHEAD + size;
     const type = latin1Text(bytes.subarray(start + 4, start + 8));
     if (!/^[A-Za-z]{4}$/.test(type)) throw broken('a chunk has no valid type');
     if (end > bytes.length) throw broken(`its ${type} chunk is cut short`);
-    if (chunks.length === 0 && (type !== 'IHDR' || size !== 13)) {
+    if (count === 0 && (type !== 'IHDR' || size !== 13)) {
       throw broken('its header is not where it should be');
     }
-    if (chunks.length >= MAX_CHUNKS) throw broken('it has too many chunks');
-    chunks.push({ type, data: bytes.subarray(start + 8, end - 4), start, end });
+    if (count >= maxChunks) throw broken('it has too many chunks');
+    yield { type, data: bytes.subarray(start + 8, end - 4), start, end };
     start = end;
-    if (type === 'IEND') return chunks;
+    if (type === 'IEND') return;
   }
+}
+
+/** All chunks of a PNG up to IEND. Throws as `walkPngChunks` does. */
+export function readPngChunks(bytes: Uint8Array): PngChunk[] {
+  return [...walkPngChunks(bytes)];
 }
 
 /** Throws `invalid-request` where a chunk's checksum does not fit. */

@@ -7,6 +7,7 @@ import {
   PNG_SIGNATURE,
   type PngChunk,
   readPngChunks,
+  walkPngChunks,
 } from './png-chunks.ts';
 import { webPlatform } from './web-platform.ts';
 
@@ -15,39 +16,49 @@ export interface ReadPngTextOptions {
   readonly maxTextBytes?: number;
   /** Largest size of all texts together in bytes. */
   readonly maxTotalBytes?: number;
+  /** What inflates compressed texts; the web's own streams where none is given. */
+  readonly inflate?: Inflate;
 }
 
+/** Inflates a zlib stream; null where it gives more than `limit` bytes. Throws for one that is broken. */
+export type Inflate = (
+  data: Uint8Array,
+  limit: number,
+) => Uint8Array | null | Promise<Uint8Array | null>;
+
 const TEXT_TYPES: ReadonlySet<string> = new Set(['tEXt', 'zTXt', 'iTXt']);
+/** Twice the chunks that the largest picture of a request has. */
+const MAX_CHUNKS = 16_384;
+/** Room in a chunk for what stands before its text: keyword, language, translated keyword. */
+const MAX_TEXT_HEAD_BYTES = 1024;
 
 /**
  * The text chunks of a PNG by keyword, compressed ones too; of equal keywords the last counts. `parameters` is where
  * A1111 keeps the infotext. Throws `invalid-request` for a file that is no whole PNG, for a text chunk that is broken,
- * and for texts that inflate beyond the limits (1 MiB a chunk, 8 MiB in all).
+ * and for texts that inflate beyond the limits (1 MiB a chunk, 4 MiB in all).
  */
 export async function readPngText(
   bytes: Uint8Array,
   options: ReadPngTextOptions = {},
 ): Promise<Record<string, string>> {
-  const { maxTextBytes = 1 << 20, maxTotalBytes = 8 << 20 } = options;
-  const texts: { keyword: string; isUtf8: boolean; parts: readonly Uint8Array[] }[] = [];
+  const { maxTextBytes = 1 << 20, maxTotalBytes = 4 << 20, inflate = inflateByStream } = options;
+  const texts: { keyword: string; isUtf8: boolean; text: Uint8Array }[] = [];
   let room = maxTotalBytes;
-  for (const chunk of readPngChunks(bytes)) {
+  for (const chunk of walkPngChunks(bytes, MAX_CHUNKS)) {
     if (!TEXT_TYPES.has(chunk.type)) continue;
-    checkPngChunk(bytes, chunk);
-    const { keyword, isUtf8, isDeflated, data } = splitTextChunk(chunk);
     const limit = Math.min(maxTextBytes, room);
-    const parts = isDeflated ? await inflate(data, limit) : [data];
-    const size = parts.reduce((sum, part) => sum + part.length, 0);
-    if (size > limit) throw tooLong();
-    room -= size;
-    texts.push({ keyword, isUtf8, parts });
+    // Before it is looked at more closely; compressed it is smaller, or none that anybody wrote.
+    if (chunk.data.length > limit + MAX_TEXT_HEAD_BYTES) throw tooLong();
+    const { keyword, isUtf8, isDeflated, data } = splitTextChunk(chunk);
+    const text = isDeflated ? await inflated(inflate, data, limit) : data;
+    if (text === null || text.length > limit) throw tooLong();
+    checkPngChunk(bytes, chunk);
+    room -= Math.max(text.length, chunk.data.length);
+    texts.push({ keyword, isUtf8, text });
   }
-  // Joined and read last: a picture that holds too much costs neither.
+  // Read last: a picture that holds too much does not cost that.
   return Object.fromEntries(
-    texts.map(({ keyword, isUtf8, parts }) => {
-      const text = concatBytes(parts);
-      return [keyword, isUtf8 ? utf8Text(text) : latin1Text(text)];
-    }),
+    texts.map(({ keyword, isUtf8, text }) => [keyword, isUtf8 ? utf8Text(text) : latin1Text(text)]),
   );
 }
 
@@ -129,8 +140,20 @@ function tooLong(): GenerationError {
   );
 }
 
-/** Inflates a zlib stream and stops as soon as it gives more than `limit` bytes. */
-async function inflate(data: Uint8Array, limit: number): Promise<readonly Uint8Array[]> {
+async function inflated(
+  inflate: Inflate,
+  data: Uint8Array,
+  limit: number,
+): Promise<Uint8Array | null> {
+  try {
+    return await inflate(data, limit);
+  } catch {
+    throw broken('a compressed text can not be read');
+  }
+}
+
+/** Inflates by the web's own stream, and stops as soon as it gives more than `limit` bytes. */
+async function inflateByStream(data: Uint8Array, limit: number): Promise<Uint8Array | null> {
   const { readable, writable } = new webPlatform.DecompressionStream('deflate');
   const reader = readable.getReader();
   const writer = writable.getWriter();
@@ -141,21 +164,16 @@ async function inflate(data: Uint8Array, limit: number): Promise<readonly Uint8A
     .catch(() => {});
   const parts: Uint8Array[] = [];
   let size = 0;
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done || !value) break;
-      size += value.length;
-      if (size > limit) {
-        await reader.cancel();
-        throw tooLong();
-      }
-      parts.push(value);
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done || !value) break;
+    size += value.length;
+    if (size > limit) {
+      await reader.cancel();
+      return null;
     }
-  } catch (error) {
-    if (error instanceof GenerationError) throw error;
-    throw broken('a compressed text can not be read');
+    parts.push(value);
   }
   await written;
-  return parts;
+  return concatBytes(parts);
 }

@@ -4,7 +4,8 @@ import { GenerationError } from './errors.ts';
 const EXIF_ID = Uint8Array.from('Exif\0\0', (letter) => letter.charCodeAt(0));
 const EXIF_FLAG = 0x08;
 const ALPHA_FLAG = 0x10;
-const MAX_CHUNKS = 100_000;
+/** A still picture has some ten chunks, an animation two for each of its frames. */
+const MAX_CHUNKS = 2_000;
 
 interface Chunk {
   /** Four characters, such as `VP8X` or `EXIF`. */

@@ -16,7 +16,7 @@ const slow = (...names) => names.map((name) => `test/e2e/${name}.long.ts`);
 
 /** Parts in order: what they run (`title` picks tests), and after how many minutes each is ended. */
 const PARTS = {
-  exposure: { tests: node('exposure'), minutes: 10 },
+  exposure: { tests: node('exposure', 'picture-bombs'), minutes: 10 },
   chaos: { tests: node('relay'), minutes: 25 },
   kills: { tests: node('restart'), minutes: 45 },
   fuzz: { tests: node('fuzz', 'fuzz-files'), minutes: 20 },
@@ -27,7 +27,7 @@ const PARTS = {
   // Bridge and tab side by side, for as long as was asked.
   soak: { tests: node('load'), title: 'R17 ', minutes: 15, beside: e2e('long-run') },
   quiet: {
-    tests: node('exposure', 'relay', 'load', 'fuzz'),
+    tests: node('picture-bombs', 'relay', 'load', 'fuzz'),
     ...{ title: '(S10|S14|R13|R15|R16) ', minutes: 20, isExtra: true },
   },
 };

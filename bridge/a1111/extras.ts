@@ -1,7 +1,8 @@
 import type { z } from 'zod';
 import { readExifText, writeExifText } from '../../protocol/exif-text.ts';
 import { type GenerationParams, generationParams } from '../../protocol/generation.ts';
-import { readPngText, writePngText } from '../../protocol/png-text.ts';
+import { writePngText } from '../../protocol/png-text.ts';
+import { readPngTexts } from '../picture-text.ts';
 import type { BridgeServices } from '../services.ts';
 import { listUpscalers } from './catalog-routes.ts';
 import { ApiError } from './errors.ts';
@@ -77,7 +78,7 @@ async function withTexts(
   note: string,
 ): Promise<Uint8Array> {
   const texts: Record<string, string> = {};
-  if (source.format === 'png') Object.assign(texts, await readPngText(source.bytes));
+  if (source.format === 'png') Object.assign(texts, await readPngTexts(source.bytes));
   else {
     const parameters = readExifText(source.bytes);
     if (parameters !== null) texts.parameters = parameters;

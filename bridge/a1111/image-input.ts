@@ -12,6 +12,10 @@ export interface InputImage {
 /** A1111 answers 500 with these words; here the fault is the request's. Clients match the words. */
 const INVALID_IMAGE = 'Invalid encoded image';
 const MAX_PIXELS = GENERATION_LIMITS.maxSide ** 2;
+/** Chunks, segments and fill bytes in front of the size or the pixels; a real file has some hundreds. */
+const MAX_PARTS = 2_000;
+/** Characters of base64 that are decoded first: nearly every file tells its size in them. */
+const HEAD_CHARACTERS = 64 * 1024;
 
 type Header = Omit<InputImage, 'bytes'> & { readonly frames: number };
 
@@ -19,15 +23,20 @@ function invalidImage(): ApiError {
   return new ApiError(422, INVALID_IMAGE);
 }
 
+/** The four letters of a PNG chunk as a number: no text is made of every chunk. */
+const PIXELS = Buffer.from('IDAT').readUInt32BE();
+const ANIMATION = Buffer.from('acTL').readUInt32BE();
+
 function pngHeader(bytes: Buffer): Header {
   if (bytes.toString('latin1', 12, 16) !== 'IHDR') throw invalidImage();
   const size = { width: bytes.readUInt32BE(16), height: bytes.readUInt32BE(20) };
   // The animation chunk has to stand before the first pixel data.
   let frames = 1;
-  for (let at = 8; at + 8 <= bytes.length; ) {
-    const name = bytes.toString('latin1', at + 4, at + 8);
-    if (name === 'IDAT') break;
-    if (name === 'acTL') frames = bytes.readUInt32BE(at + 8);
+  for (let at = 8, parts = 0; at + 8 <= bytes.length; parts += 1) {
+    if (parts > MAX_PARTS) throw invalidImage();
+    const name = bytes.readUInt32BE(at + 4);
+    if (name === PIXELS) break;
+    if (name === ANIMATION) frames = bytes.readUInt32BE(at + 8);
     at += bytes.readUInt32BE(at) + 12;
   }
   return { format: 'png', ...size, frames };
@@ -40,8 +49,8 @@ function isStartOfFrame(marker: number): boolean {
 
 function jpegHeader(bytes: Buffer): Header {
   let at = 2;
-  while (at + 4 <= bytes.length) {
-    if (bytes[at] !== 0xff) throw invalidImage();
+  for (let parts = 0; parts <= MAX_PARTS; parts += 1) {
+    if (bytes.readUInt8(at) !== 0xff) throw invalidImage();
     const marker = bytes.readUInt8(at + 1);
     if (marker === 0xff) {
       at += 1;
@@ -82,15 +91,17 @@ function webpHeader(bytes: Buffer): Header {
 
 const PNG_MAGIC = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 
-function readHeader(bytes: Buffer): Header {
+/** What the header says; null where the bytes end before it does. */
+function readHeader(bytes: Buffer): Header | null {
   try {
     if (bytes.subarray(0, 8).equals(PNG_MAGIC)) return pngHeader(bytes);
     if (bytes[0] === 0xff && bytes[1] === 0xd8) return jpegHeader(bytes);
     const [riff, webp] = [bytes.toString('latin1', 0, 4), bytes.toString('latin1', 8, 12)];
     if (riff === 'RIFF' && webp === 'WEBP') return webpHeader(bytes);
   } catch (error) {
-    // Reading beyond the end of a cut file.
-    throw error instanceof RangeError ? invalidImage() : error;
+    // Reading beyond the end.
+    if (error instanceof RangeError) return null;
+    throw error;
   }
   if (bytes.toString('latin1', 0, 4) === 'GIF8') {
     throw new ApiError(422, 'GIF pictures are not accepted: send PNG, JPEG or WebP.');
@@ -98,10 +109,22 @@ function readHeader(bytes: Buffer): Header {
   throw invalidImage();
 }
 
+function checkSize({ width, height }: Header): void {
+  const { maxSide } = GENERATION_LIMITS;
+  if (width === 0 || height === 0) throw invalidImage();
+  if (width > maxSide || height > maxSide || width * height > MAX_PIXELS) {
+    throw new ApiError(
+      422,
+      `The picture is ${width} × ${height} pixels; at most ${maxSide} a side are accepted.`,
+    );
+  }
+}
+
 /**
  * Reads a picture out of a request: base64 with or without a `data:` prefix, white space tolerated, whatever type the
- * prefix claims. Only headers are looked at; nothing is decoded. Throws `ApiError` 422: A1111's "Invalid encoded
- * image" for what is no picture, a sentence for addresses, other formats, animations and sizes beyond the limit.
+ * prefix claims. Only headers are looked at, the size before the rest is read out of base64; no pixel is decoded.
+ * Throws `ApiError` 422: A1111's "Invalid encoded image" for what is no picture, a sentence for addresses, other
+ * formats, animations and sizes beyond the limit.
  */
 export function readImage(text: string): InputImage {
   const trimmed = text.trimStart();
@@ -112,17 +135,14 @@ export function readImage(text: string): InputImage {
     );
   }
   const comma = /^data:[^,]{0,200},/i.exec(trimmed)?.[0].length ?? 0;
-  const bytes = Buffer.from(comma === 0 ? trimmed : trimmed.slice(comma), 'base64');
-  const { frames, ...header } = readHeader(bytes);
-  const { width, height } = header;
-  const { maxSide } = GENERATION_LIMITS;
-  if (width === 0 || height === 0) throw invalidImage();
-  if (width > maxSide || height > maxSide || width * height > MAX_PIXELS) {
-    throw new ApiError(
-      422,
-      `The picture is ${width} × ${height} pixels; at most ${maxSide} a side are accepted.`,
-    );
-  }
+  const encoded = comma === 0 ? trimmed : trimmed.slice(comma);
+  const head = readHeader(Buffer.from(encoded.slice(0, HEAD_CHARACTERS), 'base64'));
+  if (head) checkSize(head);
+  const bytes = Buffer.from(encoded, 'base64');
+  const whole = readHeader(bytes);
+  if (!whole) throw invalidImage();
+  checkSize(whole);
+  const { frames, ...header } = whole;
   if (frames > 1) throw new ApiError(422, 'Animated pictures are not accepted: send one frame.');
   return { bytes, ...header };
 }

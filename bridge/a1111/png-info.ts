@@ -1,8 +1,8 @@
 import { readExifText } from '../../protocol/exif-text.ts';
 import { parseInfotext } from '../../protocol/infotext.ts';
 import type { InfotextValues } from '../../protocol/infotext-defaults.ts';
-import { readPngText } from '../../protocol/png-text.ts';
 import { findSampler } from '../../protocol/sampler-names.ts';
+import { readPngTexts } from '../picture-text.ts';
 import { type InputImage, readImage } from './image-input.ts';
 import { isRecord } from './lenient.ts';
 
@@ -45,7 +45,7 @@ async function readTexts(image: InputImage): Promise<{ info: string; items: Text
       ? { info: comment, items: { 'exif comment': comment } }
       : { info: '', items: {} };
   }
-  const { parameters, ...items } = await readPngText(image.bytes);
+  const { parameters, ...items } = await readPngTexts(image.bytes);
   return { info: fromNovelAi(items, image) ?? parameters ?? '', items };
 }
 

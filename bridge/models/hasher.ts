@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { writeFileWhole } from '../files.ts';
 import type { Logger } from '../log.ts';
@@ -89,20 +88,33 @@ export class Hasher {
   }
 
   async #hash({ path }: HashedFile): Promise<string | null> {
-    const hash = createHash('sha256');
     try {
-      for await (const chunk of createReadStream(path, { highWaterMark: CHUNK_BYTES })) {
-        hash.update(chunk);
-        while (this.#options.isBusy() && !this.#isClosed) {
-          // Not unreferenced: `close` waits for it, and a process with nothing else to do would end here.
-          await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
-        }
-        if (this.#isClosed) return null;
+      const file = await open(path);
+      try {
+        return await this.#digest(file);
+      } finally {
+        await file.close();
       }
-      return hash.digest('hex');
     } catch (error) {
       this.#options.log.warn('A model file could not be read.', { path, error: String(error) });
       return null;
+    }
+  }
+
+  /** Null when it is closed before the end. */
+  async #digest(file: FileHandle): Promise<string | null> {
+    const hash = createHash('sha256');
+    // One piece of memory for the whole file: a stream's pieces pile up until the next collection.
+    const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+    for (;;) {
+      const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES);
+      if (bytesRead === 0) return hash.digest('hex');
+      hash.update(chunk.subarray(0, bytesRead));
+      while (this.#options.isBusy() && !this.#isClosed) {
+        // Not unreferenced: `close` waits for it, and a process with nothing else to do would end here.
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      }
+      if (this.#isClosed) return null;
     }
   }
 

@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { readExifText } from '../../protocol/exif-text.ts';
 import { makePngChunk, PNG_SIGNATURE, readPngChunks } from '../../protocol/png-chunks.ts';
-import { readPngText } from '../../protocol/png-text.ts';
+import { readPngTexts } from '../picture-text.ts';
 
 /** What a picture's file tells without its pixels. */
 export interface PictureHead {
@@ -45,7 +45,7 @@ function withoutPixels(bytes: Buffer): Uint8Array {
 async function pngHead(path: string): Promise<PictureHead> {
   const head = withoutPixels(await readStart(path, PNG_HEAD_BYTES));
   const header = Buffer.from(readPngChunks(head)[0]?.data ?? []);
-  const { parameters = '' } = await readPngText(head);
+  const { parameters = '' } = await readPngTexts(head);
   return {
     width: header.readUInt32BE(0),
     height: header.readUInt32BE(4),

@@ -83,15 +83,16 @@ export function limitBody({
   const gate = new Gate();
   let heldBytes = 0;
   return async function limitBody(c, next) {
-    // Asking a GET for its body would make a whole Request of what is polled thousands of times a second.
     if (['GET', 'HEAD'].includes(c.req.method)) return await next();
-    const { body, headers } = c.req.raw;
-    if (!body) return await next();
+    const { headers } = c.req.raw;
     let size: number;
+    // Asked for its body, a request becomes a whole one with streams, which costs more than a small body itself.
     if (headers.has('content-length') && !headers.has('transfer-encoding')) {
       size = Number(headers.get('content-length'));
       if (size > maxBytes) return tooLarge(c, maxBytes);
     } else {
+      const { body } = c.req.raw;
+      if (!body) return await next();
       const read = await readUnannounced(body, maxBytes, gate);
       if (read.type === 'too-large') return tooLarge(c, maxBytes);
       size = read.bytes.length;

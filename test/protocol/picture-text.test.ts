@@ -2,11 +2,13 @@ import { readFileSync } from 'node:fs';
 import { deflateSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { readPngTexts } from '../../bridge/picture-text.ts';
 import { concatBytes } from '../../protocol/bytes.ts';
 import { GenerationError } from '../../protocol/errors.ts';
 import { readExifText, writeExifText } from '../../protocol/exif-text.ts';
 import { crc32, makePngChunk, PNG_SIGNATURE, readPngChunks } from '../../protocol/png-chunks.ts';
 import { readPngText, writePngText } from '../../protocol/png-text.ts';
+import { pictureBombs } from '../promises/picture-bombs.ts';
 
 const fixtures = JSON.parse(
   readFileSync(new URL('../fixtures/picture-texts/pillow.json', import.meta.url), 'utf8'),
@@ -82,6 +84,34 @@ describe('PNG text', () => {
     );
   });
 
+  test('texts are no room for other things either: their count, their keywords, what is no text', async () => {
+    const small = makePngChunk('teSt', new Uint8Array());
+    const many = pngOf(...Array.from({ length: 17_000 }, () => small));
+    await expect(readPngText(many)).rejects.toEqual(isRefused);
+    const keyword = makePngChunk('tEXt', ascii(`${'k'.repeat(2 << 20)}\0v`));
+    await expect(readPngText(pngOf(keyword))).rejects.toEqual(isRefused);
+    const large = makePngChunk('teSt', new Uint8Array(9 << 20));
+    expect(await readPngText(pngOf(large))).toEqual({});
+  });
+
+  test('what inflates for the bridge says what the web’s stream says', async () => {
+    const zipped = (text: Uint8Array) =>
+      pngOf(makePngChunk('zTXt', concatBytes([ascii('k\0\0'), deflateSync(text)])));
+    const long = new Uint8Array((1 << 20) + 1).fill(120);
+    expect(await readPngTexts(zipped(long.subarray(1)))).toEqual({ k: 'x'.repeat(1 << 20) });
+    await expect(readPngTexts(zipped(long))).rejects.toEqual(isRefused);
+    const five = Array.from({ length: 5 }, (_, at) =>
+      makePngChunk('zTXt', concatBytes([ascii(`k${at}\0\0`), deflateSync(long.subarray(1))])),
+    );
+    expect(Object.keys(await readPngTexts(pngOf(...five.slice(1))))).toHaveLength(4);
+    await expect(readPngTexts(pngOf(...five))).rejects.toEqual(isRefused);
+    const broken = pngOf(makePngChunk('zTXt', ascii('k\0\0abcdefgh')));
+    await expect(readPngTexts(broken)).rejects.toEqual(isRefused);
+    for (const { texts, data } of fixtures.png) {
+      expect(await readPngTexts(decode(data))).toEqual(texts);
+    }
+  });
+
   test.each([
     ['no PNG', ascii('GIF89a')],
     ['nothing', new Uint8Array()],
@@ -136,6 +166,18 @@ describe('EXIF text', () => {
   test.each(fixtures.exif)('writes what it reads: $name', ({ text, data, plain }) => {
     expect(readExifText(writeExifText(decode(plain), text))).toBe(text);
     expect(readExifText(writeExifText(decode(data), 'another'))).toBe('another');
+  });
+
+  test('a text of more than 1 MiB is not read, nor is a file of very many parts', () => {
+    const webp = decode(fixtures.exif[1]!.plain);
+    const most = 'x'.repeat((1 << 19) - 4);
+    expect(readExifText(writeExifText(webp, most))).toBe(most);
+    expect(() => readExifText(writeExifText(webp, `${most}x`))).toThrow(isRefused);
+    const parts = pictureBombs().filter(({ name }) => /^a (JPEG|WebP) of very many/.test(name));
+    expect(parts).toHaveLength(2);
+    for (const { bytes } of parts) expect(() => readExifText(bytes)).toThrow('too many');
+    const filled = Buffer.concat([Buffer.from('ffd8', 'hex'), Buffer.alloc(1 << 20, 0xff)]);
+    expect(() => readExifText(filled)).toThrow('too many');
   });
 
   test('a text too long for a JPEG is refused, and fits a WebP', () => {

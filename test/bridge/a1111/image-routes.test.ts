@@ -2,6 +2,7 @@ import { deflateSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { writeExifText } from '../../../protocol/exif-text.ts';
 import { readPngText } from '../../../protocol/png-text.ts';
+import { pictureBombs } from '../../promises/picture-bombs.ts';
 import { EMBEDDED, listing, makePng, makePngWithInfotext, pngChunk } from './fake-services.ts';
 import { createServer, type ImagesReply } from './helpers.ts';
 
@@ -17,6 +18,26 @@ async function pngInfo(image: unknown) {
   const response = await createServer().post('/sdapi/v1/png-info', { image });
   return { status: response.status, body: (await response.json()) as Record<string, unknown> };
 }
+
+describe('S10 picture bombs', () => {
+  it.each(pictureBombs())('$name is refused by every route that reads it', async (bomb) => {
+    const server = createServer();
+    const image = bomb.bytes.toString('base64');
+    const url = `data:image/png;base64,${image}`;
+    const bodies: [string, unknown][] = [
+      ['/sdapi/v1/png-info', { image }],
+      ['/sdapi/v1/img2img', { init_images: [image] }],
+      ['/sdapi/v1/img2img', { init_images: [makePng(64, 64).toString('base64')], mask: url }],
+      ['/sdapi/v1/extra-single-image', { image: url }],
+      ['/sdapi/v1/extra-batch-images', { imageList: [{ data: image, name: 'x' }] }],
+      ['/sdapi/v1/interrogate', { image, model: 'clip' }],
+      ['/controlnet/detect', { controlnet_input_images: [image], controlnet_module: 'canny' }],
+    ];
+    for (const [path, body] of bomb.isInTexts ? bodies.slice(0, 1) : bodies) {
+      expect((await server.post(path, body)).status, path).toBe(422);
+    }
+  });
+});
 
 describe('[S2] png-info', () => {
   it('reads the infotext of the pictures that txt2img answers with', async () => {
