@@ -2,12 +2,15 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { makePrivateFolder } from '../files.ts';
 import type { Logger } from '../log.ts';
 import { headlessFlags } from './headless-flags.ts';
+import { LastWords } from './last-words.ts';
 
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 60_000;
 /** A browser that ran this long was healthy: the next retry is quick again. */
 const HEALTHY_MS = 60_000;
 const STOP_GRACE_MS = 2_000;
+/** What it said last may still be on its way. */
+const LAST_WORDS_MS = 100;
 
 export interface HeadlessBrowserOptions {
   readonly path: string;
@@ -38,11 +41,12 @@ export class HeadlessBrowser {
     const startedAt = Date.now();
     // A process group of its own, so that its helpers end with it; 3 and 4 are the debugging pipe.
     const child = spawn(path, [...headlessFlags({ profile }), ...flags, url()], {
-      stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
       detached: process.platform !== 'win32',
     });
     this.#child = child;
     for (const pipe of child.stdio) pipe?.on('error', () => {});
+    const words = new LastWords(child.stderr);
     let isOver = false;
     const ended = (why: string) => {
       if (isOver) return;
@@ -50,15 +54,18 @@ export class HeadlessBrowser {
       if (this.#child === child) this.#child = null;
       if (this.#isStopped) return;
       if (Date.now() - startedAt > HEALTHY_MS) this.#retryMs = FIRST_RETRY_MS;
-      log.warn('The headless browser ended; it is started again.', {
-        why,
+      const { said, advice } = words;
+      log.warn(`The headless browser ended; it is started again. ${advice}`.trimEnd(), {
+        ...{ why, said },
         seconds: this.#retryMs / 1000,
       });
       this.#retry = setTimeout(() => this.start(), this.#retryMs);
       this.#retryMs = Math.min(this.#retryMs * 2, LAST_RETRY_MS);
     };
     child.once('error', (error) => ended(error.message));
-    child.once('exit', (code, signal) => ended(signal ?? `exit code ${code}`));
+    child.once('exit', (code, signal) =>
+      setTimeout(() => ended(signal ?? `exit code ${code}`), LAST_WORDS_MS),
+    );
   }
 
   get processId(): number | null {

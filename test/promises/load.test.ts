@@ -216,7 +216,14 @@ describe('a long run', () => {
     const last = level(samples.slice(-third));
     const files = samples.map((sample) => sample.files);
     measured('R17', {
-      ...{ minutes, jobs, lost, rssFirstMiB: first, rssLastMiB: last },
+      ...{
+        minutes,
+        jobs,
+        jobsPerMinute: Math.round(jobs / minutes),
+        lost,
+        rssFirstMiB: first,
+        rssLastMiB: last,
+      },
       ...{ growthPercent: Math.round((last / first - 1) * 1_000) / 10 },
       ...{ filesFirst: files[0] ?? 0, filesLast: files.at(-1) ?? 0 },
       filesChange: Math.abs((files.at(-1) ?? 0) - (files[0] ?? 0)),

@@ -44,10 +44,12 @@ const PROMISED = {
     ...{ pollsPerSecond: least(5_000), pollP99Ms: most(100) },
   },
   R17: {
-    ...{ jobs: least(20_000), lost: most(0), growthPercent: most(10), filesChange: most(5) },
+    // 20,000 in half an hour, whatever the length of a run.
+    ...{ jobsPerMinute: least(667), lost: most(0), growthPercent: most(10), filesChange: most(5) },
     heapGrowthPercent: most(10),
   },
   R19: { exitCode: most(0), exitMs: most(10_000) },
+  R20: { redoneMs: most(15_000), lost: most(0), backMs: most(5_000) },
   D3: {
     ...{ mebibytes: least(4_096), largestChunkBytes: most(64 * 2 ** 20) },
     // Two, and the piece of 8 MiB that comes from outside.

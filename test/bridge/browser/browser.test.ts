@@ -1,7 +1,12 @@
+import { chmodSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { browserHint, findBrowser, hasDesktop } from '../../../bridge/browser/find-browser.ts';
+import { HeadlessBrowser } from '../../../bridge/browser/headless-browser.ts';
 import { headlessFlags } from '../../../bridge/browser/headless-flags.ts';
 import { openCommand } from '../../../bridge/browser/open-page.ts';
+import { createLogger } from '../../../bridge/log.ts';
+import { temporaryFolder } from '../support.ts';
 
 const only =
   (...paths: string[]) =>
@@ -88,6 +93,37 @@ describe('the headless browser', () => {
     );
     expect(flags.filter((flag) => flag.startsWith('--enable-features'))).toHaveLength(1);
     expect(flags.filter((flag) => flag.startsWith('--disable-features'))).toHaveLength(1);
+  });
+
+  it('says why the browser ended, what to do, and no secret of its address', async () => {
+    const folder = temporaryFolder();
+    const path = join(folder.path, 'browser');
+    const output = [
+      'subprocess exited with status 1',
+      '[15:15:1124/1926.48:ERROR:zygote_host.cc:128] No usable sandbox! See http://localhost/login?link=SECRET',
+      'Error: exit status 1 ',
+    ];
+    writeFileSync(
+      path,
+      `#!/bin/sh\n${output.map((line) => `echo '${line}' >&2`).join('\n')}\nexit 1\n`,
+    );
+    chmodSync(path, 0o755);
+    const lines: string[] = [];
+    const browser = new HeadlessBrowser({
+      ...{ path, profile: join(folder.path, 'profile'), flags: [], url: () => 'http://localhost' },
+      log: createLogger({
+        level: 'warn',
+        write: (text) => void lines.push(text),
+      }),
+    });
+    browser.start();
+    while (lines.length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    await browser.stop();
+    folder.remove();
+    expect(lines.join()).toContain('No usable sandbox! See http://localhost/login?…');
+    expect(lines.join()).toContain('exit code 1');
+    expect(lines.join()).toContain('seccomp=unconfined');
+    expect(lines.join()).not.toContain('SECRET');
   });
 
   it('S17 never shows a password or a key among its flags', () => {
