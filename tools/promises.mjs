@@ -18,7 +18,7 @@ const slow = (...names) => names.map((name) => `test/e2e/${name}.long.ts`);
 
 /**
  * Parts in order: what they run (`title` picks tests), and after how many minutes each is ended. One that mostly
- * waits, for processes to start, goes on while the next ones run.
+ * waits, for processes or for somebody's patience, goes on while the next ones run.
  */
 const PARTS = {
   quiet: {
@@ -29,9 +29,12 @@ const PARTS = {
   chaos: { tests: node('relay'), title: '^(?!.*R15 )', minutes: 25 },
   files: { tests: node('fuzz-files'), minutes: 10 },
   scale: { tests: e2e('scale'), minutes: 5 },
-  tabs: { tests: e2e('background-tab', 'discarded-tab', 'local-network'), minutes: 30 },
   kills: { tests: node('restart'), minutes: 45, isMeanwhile: true },
-  devices: { tests: [...slow('stuck-engine'), ...e2e('lost-device')], minutes: 30 },
+  tabs: { tests: e2e('background-tab', 'discarded-tab', 'local-network'), minutes: 30 },
+  devices: {
+    tests: [...slow('stuck-engine'), ...e2e('lost-device')],
+    ...{ minutes: 30, isMeanwhile: true },
+  },
   store: { tests: e2e('store-kills', 'large-models'), minutes: 30 },
   // Bridge and tab side by side, for as long as was asked.
   soak: { tests: node('load'), title: 'R17 ', minutes: 10, beside: e2e('long-run') },

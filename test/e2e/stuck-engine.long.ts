@@ -25,7 +25,8 @@ describe('an engine whose driver never answers', () => {
   }, async () => {
     const { bridge, workers } = engine;
     const { events, stop } = await listenToJobs(bridge.url);
-    const reply = engine.draw(8);
+    // Node's own client would wait for no longer than five minutes without a byte.
+    const reply = engine.draw(8, { 'x-easel-keep-alive': '60' });
     const steps = () => events.filter(({ stage, step }) => stage === 'sampling' && (step ?? 0) > 0);
     await until('four steps', () => steps().length > 4, 240_000);
     const before = workers.length;

@@ -60,7 +60,7 @@ describe('compiled models on the page', () => {
     expect(state.compiled.models.value).toHaveLength(2);
   });
 
-  it('are kept on request, asked for once', async () => {
+  it('D5 are kept on request, asked for once, and the answer is shown', async () => {
     const { state } = setUp();
     const granting = keeper(false, true);
     await keepStorage(state, granting);

@@ -419,6 +419,7 @@ describe('a full disk', () => {
         expect(JSON.parse(during.info)).toMatchObject({ saved: false });
       }
       expect((await fetch(`${full.url}/sdapi/v1/options`)).status).toBe(200);
+      expect((await fetch(`${full.url}/easel/v1/outputs`)).status).toBe(200);
       disk.free();
       const after = await draw();
       expect(JSON.parse(after.info).saved).not.toBe(false);

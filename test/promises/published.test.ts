@@ -5,7 +5,7 @@ import { ROOT } from '../e2e/support/bridge.ts';
 
 const IDS = [
   ...Array.from({ length: 17 }, (_, place) => `S${place + 1}`),
-  ...Array.from({ length: 19 }, (_, place) => `R${place + 1}`),
+  ...Array.from({ length: 20 }, (_, place) => `R${place + 1}`),
   ...Array.from({ length: 7 }, (_, place) => `D${place + 1}`),
 ];
 

@@ -28,6 +28,8 @@ export class StubEngine {
   readonly begun: number[] = [];
   /** When the relay said welcome, by `performance.now`. */
   readonly attachedAt: number[] = [];
+  /** Milliseconds of each finished job on the engine's side: from its frame's arrival to the last one sent. */
+  readonly ownMs: number[] = [];
   isAttached = false;
 
   constructor(url: string, options: StubOptions = {}) {
@@ -39,6 +41,7 @@ export class StubEngine {
         });
         // What a browser tells by the close event alone.
         socket.on('error', () => {});
+        this.#timeJobs(socket);
         this.#sockets.add(socket);
         socket.once('close', () => this.#sockets.delete(socket));
         return socket as unknown as RelaySocket;
@@ -67,6 +70,20 @@ export class StubEngine {
       this.isAttached = state === 'attached';
       if (!was && this.isAttached) this.attachedAt.push(performance.now());
     });
+  }
+
+  #timeJobs(socket: WebSocket): void {
+    let beganAt = 0;
+    socket.prependListener('message', (frame: Buffer) => {
+      if (frame.subarray(0, 64).includes('"type":"job"')) beganAt = performance.now();
+    });
+    const send = socket.send.bind(socket);
+    socket.send = (data: string) => {
+      send(data);
+      if (data.slice(0, 64).includes('"type":"job-finished"')) {
+        this.ownMs.push(performance.now() - beganAt);
+      }
+    };
   }
 
   static async attach(url: string, options: StubOptions = {}): Promise<StubEngine> {

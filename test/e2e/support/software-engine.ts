@@ -11,7 +11,7 @@ export interface SoftwareEngine {
   /** The page's workers, in the order of their start. */
   readonly workers: readonly RawPage[];
   /** Asks for the smallest picture that the checkpoint can make: a step takes seconds in software. */
-  draw(steps: number): Promise<Response>;
+  draw(steps: number, headers?: Record<string, string>): Promise<Response>;
   stop(): Promise<void>;
 }
 
@@ -38,10 +38,10 @@ export async function startSoftwareEngine({
     const address = `${bridge.url}/?device=webgpu&precision=fp32`;
     const { workers } = await browser.openWithWorkers(address, prepare);
     await bridge.ready();
-    const draw = (steps: number) =>
-      bridge.post('/sdapi/v1/txt2img', {
-        ...{ prompt: 'an apple', seed: 7, steps, width: 64, height: 64 },
-      });
+    const draw = (steps: number, headers: Record<string, string> = {}) => {
+      const body = { prompt: 'an apple', seed: 7, steps, width: 64, height: 64 };
+      return bridge.post('/sdapi/v1/txt2img', body, headers);
+    };
     return { bridge, browser, workers, draw, stop };
   } catch (error) {
     await stop();
