@@ -70,7 +70,7 @@ const out = join(work, 'evaluation');
 mkdirSync(out, { recursive: true });
 const args = [join(TRAIN, 'evaluate.py'), '--model', MODEL, '--data', work];
 args.push('--sheet', join(out, 'sheet.jpg'), '--scenes-sheet', join(out, 'scenes.jpg'));
-args.push('--report', join(out, 'report.json'));
+args.push('--uses-sheet', join(out, 'uses.jpg'), '--report', join(out, 'report.json'));
 if (existsSync(LORA)) args.push('--lora', LORA);
 const { status } = spawnSync(python, [...args, ...passed], { stdio: 'inherit' });
 if (status === 0) console.log(`Sheets and report: ${out}`);

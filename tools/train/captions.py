@@ -1,10 +1,13 @@
 """Captions as people type prompts: a name, perhaps a colour, a style, a background, and words that say nothing about the picture."""
 
-# The pictures have one style, so these words name it or do no harm.
-STYLES = (
-    "flat", "flat", "flat icon", "flat design", "flat style", "vector art", "cartoon", "2d", "3d", "3d", "3d render", "3d icon",
-    "rendered in 3d",
-)
+# Words for the style of a picture. Flat is what a prompt without a style gets; the others are always named.
+STYLES = {
+    "flat": ("flat", "flat", "flat icon", "flat design", "flat style", "in flat style", "vector art", "2d"),
+    "3d": ("3d", "3d", "3d render", "3d icon", "rendered in 3d", "3d style", "3d rendering", "in 3d"),
+    "cartoon": ("cartoon", "cartoon", "cartoon style", "in cartoon style", "cartoon drawing", "cartoon icon", "comic style"),
+}
+
+MADE = ("render", "icon", "picture", "drawing", "emoji", "image")
 
 # Words that prompts carry whatever they ask for. They appear with every picture, so the model learns to pass over them.
 QUALITY = (
@@ -119,6 +122,17 @@ def subject(things, fact, rng):
     return f"{rng.choice(OPENINGS)} {words}" if rng.random() < 0.12 else article(words, rng)
 
 
+def styled(words, kind, style, rng):
+    """The words for what is in the picture and, apart, those for its style, or None where the words name it already."""
+    way = rng.random() if kind == "one" else 1
+    bare = words.split(" ", 1)[1] if words.startswith(("a ", "an ", "the ")) else words
+    if way < 0.25:
+        return article(f"{style} {bare}", rng), None
+    if way < 0.35 and style != "flat":
+        return f"{article(f'{style} {rng.choice(MADE)}', rng)} of {words}", None
+    return words, rng.choice(STYLES[style])
+
+
 def caption(things, fact, rng):
     """One caption of a picture; `fact` is described in scenes.py, `things` are the lines of names.txt."""
     words, parts, ground = subject(things, fact, rng), [], fact["ground"]
@@ -129,13 +143,15 @@ def caption(things, fact, rng):
             parts.append(f"{ground} background")
     elif rng.random() < 0.12:
         parts.append(rng.choice(("white background", "simple background", "on a white background", "plain background")))
-    if rng.random() < 0.45:
-        parts.append(rng.choice(STYLES))
+    style = fact.get("style", "flat")
+    if style != "flat" or rng.random() < 0.3:
+        words, said = styled(words, fact["kind"], style, rng)
+        parts += [said] if said else []
     while rng.random() < 0.22:
         parts.append(rng.choice(QUALITY))
     if rng.random() < 0.2:
         word = filler(rng)
-        parts.append(f"{article(word, rng)} {rng.choice(('flat emoji', 'emoji', 'icon', 'picture', 'drawing'))}" if rng.random() < 0.4 else word)
+        parts.append(f"{article(word, rng)} {rng.choice((f'{style} emoji', 'emoji', 'icon', 'picture', 'drawing'))}" if rng.random() < 0.4 else word)
     rng.shuffle(parts)
     parts.insert(0 if rng.random() < 0.88 else rng.randint(0, len(parts)), words)
     return rng.choice((", ", ", ", ", ", " ")).join(parts)

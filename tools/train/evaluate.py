@@ -1,12 +1,12 @@
 """Measures an exported model on 200 prompts worded as no caption of the training is, and draws the contact sheet.
 
 * PSNR: the autoencoder on icons it has never seen, 512x512 on white.
-* Naming: the nearest neighbours of a generated picture among renderings of every name (mirrored, two sizes,
+* Naming: the nearest neighbours of a generated picture among renderings of every name (three styles, mirrored, two sizes,
   recoloured), in a space of blurred colour and edges at 32x32; right when the name asked for is among the five nearest
   names. The same measure on real icons, moved and shrunk and passed through the autoencoder, is printed as its ceiling.
 * Colour: the commonest colour word over the picture's foreground is the word asked for.
 * With --lora: the same on pictures of four LCM steps without guidance, and their PSNR against those of 20 steps.
-* Sizes and scenes, unless --count is given: evaluate_scenes.py.
+* Sizes and scenes, and what else people do with it, unless --count is given: evaluate_scenes.py, evaluate_uses.py.
 """
 import argparse
 import json
@@ -19,6 +19,8 @@ from PIL import Image
 
 import data
 import evaluate_scenes
+import evaluate_uses
+import scenes
 from judge import nearest_names, picture_colour, references
 from sample import Model, sheet
 from vae import Batches, psnr
@@ -47,9 +49,9 @@ def prompts_of(things, rng):
     return listed
 
 
-def judge(listed, pictures, known, owners):
+def judge(listed, pictures, known):
     """Shares of the right names and colours, and what was wrong."""
-    ranked = nearest_names(pictures, known, owners)
+    ranked = nearest_names(pictures, known)
     asked = [(item["colour"], picture_colour(picture)) for item, picture in zip(listed, pictures) if item["colour"]]
     return {
         "top1": float(np.mean([item["thing"] == names[0] for item, names in zip(listed, ranked)])),
@@ -79,6 +81,7 @@ def main():
     parser.add_argument("--sheet", required=True, help="JPEG to write")
     parser.add_argument("--report", help="JSON to write")
     parser.add_argument("--scenes-sheet", help="JPEG of sizes and scenes to write")
+    parser.add_argument("--uses-sheet", help="JPEG of img2img, inpainting and prompts beyond its world to write")
     parser.add_argument("--lora", help="the LoRA for four LCM steps")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--scale", type=float, default=5.0)
@@ -87,22 +90,18 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    things = data.read_names()
-    pixels, index = data.load_icons(args.data)
-    rows = {(entry["id"], entry["style"]): row for row, entry in enumerate(index)}
-    listed = prompts_of(things, random.Random(2024))
+    icons = scenes.Icons(args.data)
+    listed = prompts_of(icons.things, random.Random(2024))
     listed = listed[:: max(1, len(listed) // args.count)]
     model = Model(args.model, half=args.half)
     report = {"psnr": psnr(model.vae, Batches(args.data, 0), 1000, "cpu")}
     print(f"PSNR {report['psnr']:.1f} dB on unseen flat icons", flush=True)
 
-    known, owners = references(things, pixels, rows)
+    known = references(icons)
     rng = random.Random(7)
     real = []
     for item in listed:
-        rgba = pixels[rows[things[item["thing"]].icon, "flat"]]
-        if item["colour"]:
-            rgba = data.repaint(rgba, data.PAINTS[item["colour"]])
+        rgba = icons.picture(item["thing"], data.SIDE, item["colour"], "3d" if "3d" in item["prompt"] else "flat")
         real.append(data.over(data.place(rgba, rng.uniform(0.8, 1.0), rng.randint(-20, 20), rng.randint(-20, 20))))
     real = model.through(real)
 
@@ -117,13 +116,16 @@ def main():
     if args.lora:
         judged["lcm"] = draw_fast(Model(args.model, lora=args.lora, half=args.half), listed)
     for label, pictures in judged.items():
-        report[label] = judge(listed, pictures, known, owners)
+        report[label] = judge(listed, pictures, known)
         print(f"{label}: top-1 {100 * report[label]['top1']:.0f} %, top-5 {100 * report[label]['top5']:.1f} %, colour {100 * report[label]['colour']:.0f} %", flush=True)
     if args.lora:
         nearness = report["lcm"]["decibels"] = [decibels(judged["lcm"], drawn), decibels(draw_fast(model, listed), drawn)]
         print("lcm: {:.1f} dB from the {}-step pictures, {:.1f} dB without the LoRA".format(nearness[0], args.steps, nearness[1]), flush=True)
     if args.count == 200:
-        report["scenes"] = evaluate_scenes.measure(model, things, known, owners, args)
+        report["scenes"] = evaluate_scenes.measure(model, icons, known, args)
+        report["uses"], uses = evaluate_uses.measure(model, icons, known, random.Random(13), args)
+        if args.uses_sheet:
+            uses.save(args.uses_sheet, quality=85, optimize=True)
     take = np.linspace(0, len(listed) - 1, min(64, len(listed))).round().astype(int)
     sheet(drawn[take], [listed[i]["prompt"] for i in take]).save(args.sheet, quality=85, optimize=True)
     if args.report:

@@ -37,7 +37,7 @@ def with_usual_names(path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", required=True, help="folder of unet.pt and vae-final/, or vae-decoder/ where its decoder was trained further")
+    parser.add_argument("--out", required=True, help="folder of unet.pt and vae-sharp/, or what came before it: vae-decoder/, vae-final/")
     parser.add_argument("--tokenizer", required=True)
     parser.add_argument("--to", required=True)
     parser.add_argument("--checkpoint", default="unet.pt")
@@ -52,8 +52,8 @@ def main():
     unet.to(memory_format=torch.contiguous_format).half().save_pretrained(os.path.join(draft, "unet"))
     text.half().save_pretrained(os.path.join(draft, "text_encoder"))
     with_usual_names(os.path.join(draft, "text_encoder", "model.safetensors"))
-    sharper = os.path.join(args.out, "vae-decoder")
-    vae = AutoencoderKL.from_pretrained(sharper if os.path.exists(sharper) else os.path.join(args.out, "vae-final"))
+    trained = [os.path.join(args.out, name) for name in ("vae-sharp", "vae-decoder", "vae-final")]
+    vae = AutoencoderKL.from_pretrained(next(folder for folder in trained if os.path.exists(folder)))
     vae.register_to_config(_name_or_path="easel-tiny")
     vae.half().save_pretrained(os.path.join(draft, "vae"))
     shutil.copytree(args.tokenizer, os.path.join(draft, "tokenizer"), copy_function=shutil.copyfile)

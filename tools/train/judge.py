@@ -1,10 +1,13 @@
-"""Says what a picture shows: nearest neighbours among renderings of every name, its main colour word, its background."""
+"""Says what a picture shows: nearest neighbours among renderings of every name, its style, main colour word and background."""
+from collections import namedtuple
+
 import numpy as np
 from PIL import Image
 
 import data
 
 GRID = 32
+References = namedtuple("References", ("features", "owners", "styles"))
 
 
 def features(pictures):
@@ -22,30 +25,37 @@ def features(pictures):
     return np.stack(rows)
 
 
-def references(things, pixels, rows):
-    """Features of the renderings of every name, and the thing of each."""
-    found, owners = [], []
-    for number, thing in enumerate(things):
-        rgba = pixels[rows[thing.icon, "flat"]]
-        shapes = [rgba, data.place(rgba, 0.85)]
-        if thing.paint:
-            shapes += [data.repaint(rgba[::4, ::4], target) for target in data.PAINTS.values()]
-        for shape in shapes:
-            flat = data.over(shape)
-            found += [flat, flat[:, ::-1]]
-            owners += [number] * 2
-    return features(found), np.array(owners)
+def references(icons):
+    """Renderings of every name in every style: their features (n, d), and for each its thing and its style."""
+    found, owners, styles = [], [], []
+    for style in icons.own:
+        for number, thing in enumerate(icons.things):
+            rgba = icons.source(number, style)
+            shapes = [rgba, data.place(rgba, 0.85)]
+            if thing.paint:
+                shapes += [data.repaint(rgba[::4, ::4], target) for target in data.PAINTS.values()]
+            flat = [data.over(shape) for shape in shapes]
+            found.append(features(flat + [picture[:, ::-1] for picture in flat]))
+            owners += [number] * 2 * len(shapes)
+            styles += [style] * 2 * len(shapes)
+    return References(np.concatenate(found), np.array(owners), np.array(styles))
 
 
-def nearest_names(pictures, known, owners, count=5):
-    """The `count` nearest different things of every picture, best first."""
-    likeness = features(pictures) @ known.T
+def nearest_names(pictures, known, count=5):
+    """The `count` nearest different things of every picture, best first; `known` as references() gives it."""
+    likeness = features(pictures) @ known.features.T
     ranked = []
     for row in likeness:
-        order = owners[np.argsort(-row)]
+        order = known.owners[np.argsort(-row)]
         _, first = np.unique(order, return_index=True)
         ranked.append(order[np.sort(first)[:count]])
     return ranked
+
+
+def nearest_style(picture, thing, known):
+    """The style of that rendering of the thing which is nearest to the picture."""
+    own = known.owners == thing
+    return known.styles[own][(known.features[own] @ features([picture])[0]).argmax()]
 
 
 def picture_colour(picture):

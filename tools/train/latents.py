@@ -50,7 +50,7 @@ def main():
     vae = AutoencoderKL.from_pretrained(final if done else os.path.join(args.out, "vae")).eval()
     vae.to(args.device, memory_format=torch.channels_last)
     if not done:
-        standardise(vae, tensor([data.over(icons.flat(number, 512)) for number in range(len(icons.things))]))
+        standardise(vae, tensor([data.over(icons.picture(number, 512)) for number in range(len(icons.things))]))
         vae.save_pretrained(final)
 
     folder = os.path.join(args.out, "latents")

@@ -1,5 +1,6 @@
 // Draws the icons that the model learns from: Fluent Emoji (MIT, Microsoft), flat style, as 512x512 PNG with alpha, those of
-// names.txt also at 1024x1024, and lists them with the matching 3D pictures and the words for them. Usage, in the data folder: node render.mjs [first]
+// names.txt also at 1024x1024 and as Noto Emoji (Apache-2.0, Google) draws them, and lists them with the matching 3D pictures
+// and the words for them. Usage, in the data folder: node render.mjs [first]
 // The renderer may abort the process on a malformed icon, so a child draws and the parent goes on after the one that failed.
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -9,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 
 const require = createRequire(path.join(process.cwd(), 'package.json'));
 const icons = require('@iconify-json/fluent-emoji-flat/icons.json');
+const noto = require('@iconify-json/noto/icons.json');
 const skinTone = /-(medium-light|medium-dark|medium|dark|(?<!traffic-)light)(-|$)|^flag-/;
 const ids = Object.keys(icons.icons)
   .filter((id) => !skinTone.test(id))
@@ -21,27 +23,33 @@ const known = new Set(
     .map((line) => line.split('|')[0]?.trim()),
 );
 
+/** One icon of a set as an SVG document; a name that stands for another is followed. */
+function drawing(set, id) {
+  const icon = set.icons[id] ?? set.icons[set.aliases?.[id]?.parent];
+  const width = icon.width ?? set.width ?? 16;
+  const height = icon.height ?? set.height ?? 16;
+  return `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 ${width} ${height}" width="512" height="512">${icon.body}</svg>`;
+}
+
 /** Draws ids[first...]; the index of the icon in hand is on disk before it is drawn. */
 function draw(first) {
   const { Resvg } = require('@resvg/resvg-js');
-  for (const folder of ['flat', 'large']) fs.mkdirSync(folder, { recursive: true });
+  for (const folder of ['flat', 'large', 'cartoon']) fs.mkdirSync(folder, { recursive: true });
   for (let i = first; i < ids.length; i++) {
     const id = ids[i];
     if (id === undefined) continue;
-    const files = [{ path: `flat/${id}.png`, side: 512 }];
-    if (known.has(id)) files.push({ path: `large/${id}.png`, side: 1024 });
+    const files = [{ path: `flat/${id}.png`, side: 512, from: icons }];
+    if (known.has(id)) {
+      files.push({ path: `large/${id}.png`, side: 1024, from: icons });
+      files.push({ path: `cartoon/${id}.png`, side: 512, from: noto });
+    }
     const missing = files.filter((file) => !fs.existsSync(file.path));
     if (missing.length === 0) continue;
     fs.writeFileSync(progressFile, String(i));
-    const icon = icons.icons[id];
-    const width = icon.width ?? icons.width ?? 16;
-    const height = icon.height ?? icons.height ?? 16;
-    const svg = `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 ${width} ${height}" width="512" height="512">${icon.body}</svg>`;
-    for (const { path: file, side } of missing)
-      fs.writeFileSync(
-        file,
-        new Resvg(svg, { fitTo: { mode: 'width', value: side } }).render().asPng(),
-      );
+    for (const { path: file, side, from } of missing) {
+      const size = { fitTo: { mode: 'width', value: side } };
+      fs.writeFileSync(file, new Resvg(drawing(from, id), size).render().asPng());
+    }
   }
   fs.writeFileSync(progressFile, 'done');
 }

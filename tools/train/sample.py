@@ -62,25 +62,37 @@ class Model:
         share = max(0.5, 512 / min(width, height))
         small = self.draw(prompts, negative=negative, steps=steps, scale=scale, seed=seed, width=round(width * share), height=round(height * share))
         large = [np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS)) for picture in small]
-        latents = self.latents(large)
+        return self.draw_over(large, prompts, negative=negative, steps=steps, scale=scale, seed=seed, strength=strength)
+
+    @torch.no_grad()
+    def draw_over(self, pictures, prompts, *, negative="", steps=20, scale=5.0, seed=1, strength=0.75, keep=None):
+        """Draws on from uint8 pictures of one size and `strength` of the noise levels; where `keep` (height, width) is 1 they stay."""
+        height, width = pictures[0].shape[:2]
+        clean, noise = self.latents(pictures), self.noise(len(prompts), seed, width, height)
         self.scheduler.set_timesteps(steps)
         first = steps - round(steps * strength)
-        latents = latents + self.noise(len(prompts), seed, width, height) * self.scheduler.sigmas[first]
+        latents = clean + noise * self.scheduler.sigmas[first]
         self.scheduler.set_begin_index(first)
-        return self.decode(self.denoise(latents, prompts, negative, scale, self.scheduler.timesteps[first:]))
+        cells = None if keep is None else torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(keep)[None, None].float(), latents.shape[2:])
+        held = None if keep is None else (clean, noise, cells)
+        drawn = self.decode(self.denoise(latents, prompts, negative, scale, self.scheduler.timesteps[first:], held))
+        return drawn if keep is None else np.where(keep[None, :, :, None] > 0.5, np.stack(pictures), drawn)
 
     def velocity(self, latents, time, context):
         """The UNet's v for scaled latents."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
             return self.unet(latents, time, context).sample.float()
 
-    def denoise(self, latents, prompts, negative, scale, times):
-        """Euler steps with guidance over the times of the scheduler, which is set to them."""
+    def denoise(self, latents, prompts, negative, scale, times, held=None):
+        """Euler steps with guidance over the times of the scheduler, which is set to them; `held` is (latents, noise, share that stays)."""
         context = torch.cat([self.encode([negative] * len(prompts)), self.encode(prompts)])
         for time in times:
             doubled = self.scheduler.scale_model_input(torch.cat([latents, latents]), time)
             without, having = self.velocity(doubled, time, context).chunk(2)
             latents = self.scheduler.step(without + scale * (having - without), time, latents).prev_sample
+            if held:
+                clean, noise, share = held
+                latents = share * (clean + noise * self.scheduler.sigmas[self.scheduler.step_index]) + (1 - share) * latents
         return latents
 
     @torch.no_grad()

@@ -24,9 +24,9 @@ from muon import Muon
 CONTEXT = 77
 WIDTH = 192  # of the text encoder and of the UNet's context
 # Shares of the kinds of picture within a size, and of the sizes (width, height) in the steps.
-KINDS = {"plain": 0.27, "painted": 0.18, "ground": 0.13, "mixed": 0.5, "pair": 0.22, "count": 0.16, "place": 0.04}
+KINDS = {"plain": 0.16, "painted": 0.12, "ground": 0.09, "styled": 0.32, "mixed": 0.5, "pair": 0.18, "count": 0.12, "place": 0.05}
 SIZES = {
-    (512, 512): 0.71, (256, 256): 0.03, (768, 768): 0.05, (1024, 1024): 0.04, (768, 512): 0.08, (512, 768): 0.04, (1024, 512): 0.01,
+    (512, 512): 0.7, (256, 256): 0.02, (768, 768): 0.04, (1024, 1024): 0.03, (768, 512): 0.12, (512, 768): 0.04, (1024, 512): 0.01,
     (512, 384): 0.01, (384, 512): 0.02, (640, 640): 0.01,
 }
 CELLS = 256  # latent cells of a picture of 512x512; a step of larger pictures has fewer of them

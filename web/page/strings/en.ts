@@ -630,7 +630,7 @@ export const en = {
     hours: (hours: number, minutes: number) => `${hours} h ${minutes} min`,
   },
   /** Things that the embedded checkpoint knows. */
-  examples: ['a red apple, 3d', 'a blue teapot', 'a fox'],
+  examples: ['a red apple, 3d', 'three blue stars on a black background', 'a cat next to a house'],
 };
 
 export type Strings = typeof en;
