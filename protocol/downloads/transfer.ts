@@ -20,9 +20,11 @@ export interface PartFile {
   readonly heldBytes: number;
   /** The host's mark of the version that the bytes are of, or null. */
   readonly etag: string | null;
+  /** Where bytes that are here already begin again; null or left out where all behind `heldBytes` is missing. */
+  readonly gapEnd?: number | null;
   /** Notes what the host said of the file, before its first byte is written. */
   begin(etag: string | null): Promise<void>;
-  /** Rejects with `storage-full`. */
+  /** Rejects with `storage-full`. Bytes that are here already, behind a gap, are passed over: `heldBytes` goes up by more. */
   write(bytes: Uint8Array): Promise<void>;
   /** Sees to it that all that was written outlives the process. */
   flush(): Promise<void>;
@@ -96,15 +98,16 @@ function isWhole({ sizeBytes }: Target, { heldBytes }: PartFile): boolean {
   return sizeBytes !== null && heldBytes === sizeBytes;
 }
 
-/** One request for what is missing; true when the file is whole though its size was not known. */
+/** One request for what is missing; true when the file is whole, false where more is to be asked for behind what was here. */
 async function fetchRest(file: Target, part: PartFile, options: TransferOptions): Promise<boolean> {
   const { get, context, signal, sendsIfRange } = options;
   if (file.sizeBytes !== null && part.heldBytes > file.sizeBytes) await part.restart();
   const held = part.heldBytes;
   const isStrong = part.etag !== null && !part.etag.startsWith('W/');
   const headers: Record<string, string> = {};
-  if (held > 0) {
-    headers.range = `bytes=${held}-`;
+  const gapEnd = part.gapEnd ?? null;
+  if (held > 0 || gapEnd !== null) {
+    headers.range = `bytes=${held}-${gapEnd === null ? '' : gapEnd - 1}`;
     if (sendsIfRange && isStrong && part.etag !== null) headers['if-range'] = part.etag;
   }
   const request = { url: file.url, headers, tokens: context.tokens, signal };
@@ -194,8 +197,10 @@ async function readAll(
       await part.restart();
       throw new TransientError('the host sent more than it announced');
     }
+    const reached = part.heldBytes + bytes.length;
     await part.write(bytes);
     options.onProgress();
+    if (part.heldBytes !== reached) return part.heldBytes === total;
   }
   if (total === null) return true;
   if (part.heldBytes < total) throw new TransientError('the connection broke');

@@ -196,7 +196,62 @@ describe('a download of the tab itself', () => {
     await ended(tab, tab.start(ask('owner/lora')).id);
     const piece = (await disk.keys()).find((key) => key.startsWith('piece:'));
     await disk.delete([piece!]);
-    await expect(readLocal('lora')).rejects.toThrow(/browser removed a part.*download it again/);
+    await expect(readLocal('lora')).rejects.toThrow(/removed a part.*only what is missing/);
+  });
+
+  test('D5 that lost pieces fetches them alone, and keeps the model what it was', async () => {
+    hub.repository('owner/lora', { 'x.safetensors': LORA });
+    const tab = openTab();
+    await ended(tab, tab.start(ask('owner/lora')).id);
+    const before = await disk.get('lora:lora');
+    const pieces = (await disk.keys()).filter((key) => key.startsWith('piece:')).sort();
+    // One in the middle, two beside each other, and the last.
+    const lost = [3, 6, 7, pieces.length - 1];
+    await disk.delete(lost.map((number) => pieces.find((key) => key.endsWith(`:${number}`))!));
+    const sent = hub.sent('x.safetensors');
+    const again = openTab();
+    const view = await ended(again, again.start(ask('owner/lora')).id);
+    expect(view).toMatchObject({ state: 'finished', note: null });
+    expect((await readLocal('lora')).equals(LORA)).toBe(true);
+    // And the header, which the plan looks at.
+    expect(hub.sent('x.safetensors') - sent).toBeLessThanOrEqual(4 * PIECE + MB);
+    const listing = (record: unknown) => (record as { listing: object }).listing;
+    expect(listing(await disk.get('lora:lora'))).toEqual(listing(before));
+    const left = (await disk.keys()).filter((key) => key.startsWith('piece:'));
+    expect(left).toHaveLength(pieces.length);
+    expect((await disk.keys()).filter((key) => key.startsWith('download:'))).toEqual([]);
+  });
+
+  test('D5 that lost a piece takes the rest over from the same file at another address', async () => {
+    const hosts = [await openBadHost(), await openBadHost()];
+    for (const host of hosts) host.file('/x.safetensors', LORA);
+    for (const host of hosts) {
+      const tab = openTab();
+      await ended(tab, tab.start(ask(`${host.url}/x.safetensors`)).id);
+      await disk.delete([(await disk.keys()).find((key) => /^piece:.*:5$/.test(key))!]);
+    }
+    const tab = openTab();
+    await ended(tab, tab.start(ask(`${hosts[0]!.url}/x.safetensors`)).id);
+    expect((await readLocal('x')).equals(LORA)).toBe(true);
+    // The first host's file came from it whole, the second one's and the last one's but for a piece from here.
+    expect(hosts[1]!.sent('x.safetensors')).toBeLessThanOrEqual(PIECE + MB);
+    expect((await disk.keys()).filter((key) => key.startsWith('piece:'))).toHaveLength(13);
+    for (const host of hosts) await host.close();
+  });
+
+  test('D5 that lost a piece of what changed at its host since begins afresh', async () => {
+    const host = await openBadHost();
+    host.file('/x.safetensors', LORA);
+    const tab = openTab();
+    await ended(tab, tab.start(ask(`${host.url}/x.safetensors`)).id);
+    await disk.delete([(await disk.keys()).find((key) => /^piece:.*:2$/.test(key))!]);
+    const changed = safetensorsFile(LORA_TENSORS, 3 * MB, 5);
+    host.file('/x.safetensors', changed);
+    const again = openTab();
+    const view = await ended(again, again.start(ask(`${host.url}/x.safetensors`)).id);
+    expect(view).toMatchObject({ state: 'finished' });
+    expect((await readLocal('x')).equals(changed)).toBe(true);
+    await host.close();
   });
 
   test('gives a key to the hub, and to no other host', async () => {

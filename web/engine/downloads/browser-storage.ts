@@ -8,7 +8,13 @@ import type { DownloadPlan } from '../../../protocol/downloads/plan-parts.ts';
 import { gigabytes, neededRoom } from '../../../protocol/downloads/room.ts';
 import { GenerationError } from '../../../protocol/errors.ts';
 import type { KeyValueStore } from '../models/key-value-store.ts';
-import { type LocalRecord, recordKey, urlOf } from '../models/local-sources.ts';
+import {
+  DOWNLOADED,
+  type LocalRecord,
+  localRecord,
+  recordKey,
+  urlOf,
+} from '../models/local-sources.ts';
 import { sha256Text } from '../models/sha256.ts';
 import type { StorageUse } from '../models/storage-room.ts';
 import { openPieceFile, pieceKeys } from './piece-file.ts';
@@ -17,6 +23,8 @@ const downloadState = z.object({
   download: savedDownload,
   etags: z.record(z.string(), z.string().nullable()),
   complete: z.array(z.int().min(0)),
+  /** What an earlier download of the model left was taken over. */
+  hasTakenOver: z.boolean().optional(),
 });
 type DownloadState = z.infer<typeof downloadState>;
 
@@ -44,7 +52,7 @@ export class BrowserDownloadStorage implements DownloadStorage {
   }
 
   #prefix(id: string, index: number): string {
-    return `piece:${id}:${index}:`;
+    return `${DOWNLOADED}${id}:${index}:`;
   }
 
   async #read(id: string): Promise<DownloadState | null> {
@@ -76,11 +84,19 @@ export class BrowserDownloadStorage implements DownloadStorage {
     return found;
   }
 
-  async present({ kind, name }: DownloadPlan): Promise<string | null> {
-    const known = await (await this.#open()).get(recordKey(kind, name));
-    return known === undefined
+  async #known({ kind, name }: DownloadPlan): Promise<LocalRecord | null> {
+    const parsed = localRecord.safeParse(await (await this.#open()).get(recordKey(kind, name)));
+    return parsed.success ? parsed.data : null;
+  }
+
+  /** Null too for a model that lost a part of its bytes: that part is to be fetched. */
+  async present(plan: DownloadPlan): Promise<string | null> {
+    const known = await this.#known(plan);
+    if (!known) return null;
+    const stored = new Set(await (await this.#open()).keys());
+    return known.pieces?.flat().some((key) => !stored.has(key))
       ? null
-      : `${name} is in this browser already, so nothing was fetched. Take it off the list to fetch it again.`;
+      : `${plan.name} is in this browser already, so nothing was fetched. Take it off the list to fetch it again.`;
   }
 
   save(download: SavedDownload): Promise<void> {
@@ -99,11 +115,45 @@ export class BrowserDownloadStorage implements DownloadStorage {
     );
   }
 
-  async heldBytes({ id, plan }: SavedDownload): Promise<readonly number[]> {
+  /**
+   * Makes what is left of a torn model this download's own, where its host's mark or its hash will tell whether it
+   * still fits, and removes it elsewhere. Once a download: after that the pieces are its own.
+   */
+  async #takeOver(download: SavedDownload): Promise<void> {
+    const { id, plan } = download;
+    if ((await this.#read(id))?.hasTakenOver) return;
     const store = await this.#open();
+    const known = await this.#known(plan);
+    const etags: Record<string, string | null> = {};
+    const old: string[] = [];
+    for (const [index, { path, sha256 }] of plan.files.entries()) {
+      const prefix = this.#prefix(id, index);
+      const etag = known?.etags?.[index] ?? null;
+      const isSame = known?.listing.files[index]?.path === path && (etag ?? sha256) !== null;
+      const keys = (known?.pieces?.[index] ?? []).filter((key) => key.startsWith(DOWNLOADED));
+      for (const [number, key] of keys.entries()) {
+        if (isSame && key.startsWith(prefix)) continue;
+        const piece = isSame ? await store.get(key) : undefined;
+        if (piece instanceof Blob) await store.set(`${prefix}${number}`, piece);
+        old.push(key);
+      }
+      if (isSame) etags[index] = etag;
+    }
+    if (old.length > 0) await store.delete(old);
+    await this.#change(download, (state) => ({
+      ...state,
+      ...{ etags: { ...etags, ...state.etags }, hasTakenOver: true },
+    }));
+  }
+
+  async heldBytes(download: SavedDownload): Promise<readonly number[]> {
+    const store = await this.#open();
+    await this.#takeOver(download);
+    const stored = await store.keys();
     return Promise.all(
-      plan.files.map(async (_file, index) => {
-        const pieces = await store.getMany(await pieceKeys(store, this.#prefix(id, index)));
+      download.plan.files.map(async (_file, index) => {
+        const prefix = this.#prefix(download.id, index);
+        const pieces = await store.getMany(stored.filter((key) => key.startsWith(prefix)));
         return pieces.reduce<number>(
           (sum, piece) => sum + (piece instanceof Blob ? piece.size : 0),
           0,
@@ -141,14 +191,19 @@ export class BrowserDownloadStorage implements DownloadStorage {
       plan.files.map((_file, index) => pieceKeys(store, this.#prefix(id, index))),
     );
     const sizes = await this.heldBytes(download);
-    const entry: LocalRecord = { listing: await toListing(plan, sizes), handles: [], pieces };
+    const etags = (await this.#read(id))?.etags ?? {};
+    const old = (await this.#known(plan))?.pieces?.flat() ?? [];
+    const entry: LocalRecord = {
+      ...{ listing: await toListing(plan, sizes), handles: [], pieces, etags },
+    };
     await store.set(recordKey(plan.kind, plan.name), entry, { durable: true });
-    await store.delete([`${STATE}${id}`]);
+    const kept = new Set(pieces.flat());
+    await store.delete([`${STATE}${id}`, ...old.filter((key) => !kept.has(key))]);
   }
 
   async discard({ id }: SavedDownload): Promise<void> {
     const store = await this.#open();
-    const pieces = (await store.keys()).filter((key) => key.startsWith(`piece:${id}:`));
+    const pieces = (await store.keys()).filter((key) => key.startsWith(`${DOWNLOADED}${id}:`));
     await store.delete([`${STATE}${id}`, ...pieces]);
   }
 }

@@ -14,7 +14,7 @@ export interface PieceFileOptions {
   readonly pieceBytes?: number;
 }
 
-/** Keys of a file's pieces that are stored, in their order; those behind a gap are of no use. */
+/** Keys of a file's pieces that are stored, in their order up to the first gap. */
 export async function pieceKeys(store: KeyValueStore, prefix: string): Promise<string[]> {
   const known = new Set((await store.keys()).filter((key) => key.startsWith(prefix)));
   const keys: string[] = [];
@@ -22,7 +22,10 @@ export async function pieceKeys(store: KeyValueStore, prefix: string): Promise<s
   return keys;
 }
 
-/** A file's bytes as Blobs in the browser's storage; the last piece grows until it is full. */
+/**
+ * A file's bytes as Blobs in the browser's storage; the last piece grows until it is full. Pieces behind a gap, which
+ * the browser tore, are kept: a write that fills the gap passes over them and drops what it has of them.
+ */
 export async function openPieceFile(options: PieceFileOptions): Promise<PartFile> {
   const { store, prefix, saveEtag, pieceBytes = PIECE_BYTES } = options;
   const tail = new Uint8Array(pieceBytes);
@@ -32,12 +35,16 @@ export async function openPieceFile(options: PieceFileOptions): Promise<PartFile
   let isFlushed = true;
 
   const key = (number: number) => `${prefix}${number}`;
+  /** Numbers of the pieces that were stored before; those behind the first gap are met again when it is filled. */
+  const before = (await store.keys())
+    .filter((name) => name.startsWith(prefix))
+    .map((name) => Number(name.slice(prefix.length)));
   const put = (bytes: Uint8Array<ArrayBuffer>) => store.set(key(fullPieces), new Blob([bytes]));
 
-  /** Finds what an earlier tab stored; a piece that is not full is the one to go on with. */
-  async function resume(): Promise<void> {
-    for (const name of await pieceKeys(store, prefix)) {
-      const piece = await store.get(name);
+  /** Passes over pieces that are stored; one that is not full is the one to go on with. */
+  async function passStored(): Promise<void> {
+    for (;;) {
+      const piece = await store.get(key(fullPieces));
       if (!(piece instanceof Blob) || piece.size > pieceBytes) return;
       if (piece.size < pieceBytes) {
         tail.set(new Uint8Array(await piece.arrayBuffer()));
@@ -53,13 +60,17 @@ export async function openPieceFile(options: PieceFileOptions): Promise<PartFile
     isFlushed = true;
   }
 
-  await resume();
+  await passStored();
   return {
     get heldBytes() {
       return fullPieces * pieceBytes + tailBytes;
     },
     get etag() {
       return etag;
+    },
+    get gapEnd() {
+      const behind = before.filter((number) => number > fullPieces);
+      return behind.length === 0 ? null : Math.min(...behind) * pieceBytes;
     },
     async begin(given) {
       etag = given;
@@ -77,12 +88,16 @@ export async function openPieceFile(options: PieceFileOptions): Promise<PartFile
         fullPieces += 1;
         tailBytes = 0;
         isFlushed = true;
+        const next = fullPieces;
+        await passStored();
+        if (fullPieces > next || tailBytes > 0) return;
       }
     },
     flush,
     async restart() {
       const stored = (await store.keys()).filter((name) => name.startsWith(prefix));
       if (stored.length > 0) await store.delete(stored);
+      before.length = 0;
       fullPieces = 0;
       tailBytes = 0;
       isFlushed = true;

@@ -32,18 +32,21 @@ export interface LocalModelSources extends ModelSources {
 export type AdoptedModel = Pick<ModelListing, 'kind' | 'name' | 'files' | 'version'>;
 
 /** An added model over reloads; a handle where the browser gave one, in the order of the files. */
-const record = z.object({
+export const localRecord = z.object({
   listing: modelListing,
   handles: z.array(z.unknown()),
   /** It came compiled: its own files were never here. */
   isAdopted: z.boolean().optional(),
   /** It was downloaded or copied: keys of its files' pieces in the same store, in the order of the files. */
   pieces: z.array(z.array(z.string())).optional(),
+  /** It was downloaded: the host's marks of its files, by their number. */
+  etags: z.record(z.string(), z.string().nullable()).optional(),
 });
-export type LocalRecord = z.infer<typeof record>;
+export type LocalRecord = z.infer<typeof localRecord>;
 
-/** How the keys of copied pieces begin. */
+/** How the keys of copied pieces begin, and those of downloaded ones. */
 const COPY = 'bytes:';
+export const DOWNLOADED = 'piece:';
 /** Held while files are added, so that no other tab takes half a copy for an orphan. */
 const ADDING_LOCK = 'easel-files-adding';
 
@@ -65,7 +68,7 @@ export function createLocalSources(
   let entries: Promise<KeyValueStore> | null = null;
   /** Files of this tab's life, by listing url. */
   const files = new Map<string, readonly LocalFile[]>();
-  let records: readonly z.infer<typeof record>[] = [];
+  let records: readonly LocalRecord[] = [];
   /** Whether this tab has looked for orphans. */
   let isClean = false;
 
@@ -78,7 +81,7 @@ export function createLocalSources(
     const opened = await store();
     const keys = (await opened.keys()).filter(isRecordKey).sort();
     records = (await opened.getMany(keys)).flatMap((value) => {
-      const parsed = record.safeParse(value);
+      const parsed = localRecord.safeParse(value);
       return parsed.success ? [parsed.data] : [];
     });
   }
@@ -240,7 +243,7 @@ async function joinPieces(
   if (pieces.length === keys.length && whole.size === sizeBytes) return whole;
   throw new GenerationError(
     'not-found',
-    `The browser removed a part of ${path}. Take the model off the list, and add or download it again under Models.`,
+    `The browser removed a part of ${path}. ${keys[0]?.startsWith(DOWNLOADED) ? 'Download the model again under Models: only what is missing is fetched.' : 'Take the model off the list, and add it again under Models.'}`,
   );
 }
 
