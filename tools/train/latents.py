@@ -14,6 +14,7 @@ from diffusers import AutoencoderKL
 
 import data
 import scenes
+from vae import signal
 
 
 def standardise(vae, pictures):
@@ -42,8 +43,7 @@ def main():
     icons = scenes.Icons(args.data)
 
     def tensor(pictures):
-        stacked = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().to(args.device) / 127.5 - 1
-        return stacked.contiguous(memory_format=torch.channels_last)
+        return signal(pictures).to(args.device)
 
     final = os.path.join(args.out, "vae-final")
     done = os.path.exists(os.path.join(final, "config.json"))

@@ -223,7 +223,7 @@ def composed(icons, kind, width, height, pool, style, rng):
 def pictures(icons, step):
     """Yields (RGB uint8 (height, width, 3), fact) for PLAN[step]; the same ones whenever it is asked."""
     kind, width, height, count, *rest = PLAN[step]
-    pool, style = (*rest, None, "flat")[:2] if len(rest) != 1 else (rest[0], "flat")
+    pool, style = [*rest, *(None, "flat")[len(rest):]]
     rng = random.Random(1000 + step)
     if count is None:
         yield from every(icons, kind, rng)

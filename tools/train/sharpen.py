@@ -19,7 +19,7 @@ from diffusers import AutoencoderKL
 
 import scenes
 from muon import Muon
-from vae import Batches, loss_of, psnr
+from vae import Batches, loss_of, psnr, signal
 
 FEATURES, ADVERSE = 0.1, 0.02  # weights of the judge's features and of its verdict beside loss_of
 KINDS = ("pair", "count", "ground", "mixed")
@@ -58,8 +58,7 @@ class Mixed:
         for _ in range(count):
             style, pool = self.rng.choice(("flat", *scenes.STYLES)), self.rng.choice((None, scenes.COMMON, scenes.WORDED))
             pictures.append(scenes.composed(self.icons, self.rng.choice(KINDS), 512, 512, pool, style, self.rng)[0])
-        batch = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
-        return batch.contiguous(memory_format=torch.channels_last)
+        return signal(pictures)
 
 
 def sharpen(vae, batches, args, on_save):

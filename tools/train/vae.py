@@ -134,6 +134,12 @@ class Inner(torch.nn.Module):
         decoder.conv_out.bias.fill_(-1.2)
 
 
+def signal(pictures):
+    """uint8 pictures (h, w, 3) of one size as the autoencoder takes them: float (n, 3, h, w) in -1..1, channels last."""
+    batch = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return batch.contiguous(memory_format=torch.channels_last)
+
+
 class Batches:
     """Draws training pictures; half of the draws are things that the text-to-image model will be asked for."""
 
@@ -171,8 +177,7 @@ class Batches:
             if rng.random() < 0.1:
                 picture = picture[..., rng.permutation(3)]
             pictures.append(picture[:, ::-1] if rng.random() < 0.5 else picture)
-        batch = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
-        return batch.contiguous(memory_format=torch.channels_last)
+        return signal(pictures)
 
 
 def loss_of(restored, target, posterior):
